@@ -1,0 +1,1 @@
+"""Facts: the tables, records and errors that every other folder reads."""

@@ -1,0 +1,84 @@
+"""Every exception this app raises; the doors (web, command line) catch the base class once.
+
+RenalError                      bad input: exit code 2, HTTP 400
+├── UnknownSequenceError        a code that is not in SEQUENCES
+├── UnknownStructureError       a name or value that is not in STRUCTURES
+├── BadCohortError              a cohort folder or cohort.csv that cannot be used
+├── BadImageError               a file that is not a usable 3-D image
+│   └── GeometryError           arrays that do not share a grid
+├── BadLabelError               values outside the table, or not integers
+├── BadRequestError             a request that cannot be understood
+├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
+├── UnknownModelError           a task or model version that does not exist (HTTP 404)
+├── BadWeightsError             a weight file that cannot be trusted
+├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
+└── UnrecognisedSeriesError     no rule tells which sequence an image is
+
+A message says what was seen and what was expected; it never carries a patient's name, id or path.
+"""
+
+from __future__ import annotations
+
+
+class RenalError(Exception):
+    """Base of every error a user can cause; ``status`` is the HTTP answer for it."""
+
+    status = 400
+
+
+class UnknownSequenceError(RenalError):
+    """A sequence code that is not in the table."""
+
+
+class UnknownStructureError(RenalError):
+    """A structure name or value that is not in the table."""
+
+
+class BadCohortError(RenalError):
+    """A cohort folder that cannot be used."""
+
+
+class BadImageError(RenalError):
+    """A file that is not a usable three-dimensional image."""
+
+
+class GeometryError(BadImageError):
+    """Arrays that should share a grid and do not."""
+
+
+class BadLabelError(RenalError):
+    """A label whose values cannot be accepted."""
+
+
+class BadRequestError(RenalError):
+    """A request that cannot be understood."""
+
+
+class UnknownImageError(RenalError):
+    """An image id that the datastore does not hold."""
+
+    status = 404
+
+
+class UnknownModelError(RenalError):
+    """A task or model version that does not exist."""
+
+    status = 404
+
+
+class BadWeightsError(RenalError):
+    """A weight file that cannot be trusted."""
+
+    status = 500
+
+
+class NotEnoughLabelsError(RenalError):
+    """Too few labelled patients to train on."""
+
+    status = 409
+
+
+class UnrecognisedSeriesError(RenalError):
+    """Nothing tells which sequence an image is."""
+
+    status = 422

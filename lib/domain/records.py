@@ -1,0 +1,119 @@
+"""Records that cross folder boundaries: frozen, slotted, keyword-only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lib.domain.errors import BadCohortError
+
+IMAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+SMALL_MASS_MM = 40.0
+
+
+def check_image_id(image_id: str) -> str:
+    """Return the id when it is safe as a file name and key.
+
+    Raises:
+        BadCohortError: When it holds anything but letters, digits, '-' and '_'.
+    """
+    if not IMAGE_ID.fullmatch(image_id):
+        msg = "image id has characters outside letters, digits, '-' and '_', or is empty or over 128 long"
+        raise BadCohortError(msg)
+    return image_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRecord:
+    """One row of ``cohort.csv``: an image and where it comes from.
+
+    Attributes:
+        image_id: ``<patient_id>_<code>``.
+        patient_id: A pseudonym.
+        sequence: Code in SEQUENCES.
+        field_t: Magnetic field strength in tesla; 0 when unknown.
+        clinical: Any further columns, as text.
+    """
+
+    image_id: str
+    patient_id: str
+    sequence: str
+    centre: str = ""
+    vendor: str = ""
+    scanner_model: str = ""
+    field_t: float = 0.0
+    clinical: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassMeasurement:
+    """One connected mass of a label or proposal.
+
+    Attributes:
+        volume_ml: Volume in millilitres.
+        diameter_mm: Largest distance between two voxel centres plus one mean voxel edge, in mm.
+        side: Patient side; ``unknown`` when it cannot be told.
+        small: Whether the largest diameter is at most 40 mm.
+        centre_ras: Centre of mass in scanner coordinates (right, anterior, superior), in mm.
+    """
+
+    volume_ml: float
+    diameter_mm: float
+    side: Literal["left", "right", "unknown"]
+    small: bool
+    centre_ras: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceGuess:
+    """Which sequence an image is taken for, and why (the sentence a reader sees)."""
+
+    code: str
+    source: Literal["request", "metadata", "filename", "image"]
+    probability: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """Progress of one training run, as shown at /train.
+
+    Attributes:
+        epoch: 1-based.
+        epochs: Planned number; an estimate when the run is limited by time.
+        loss: Mean training loss of the epoch.
+        dice: Mean validation Dice per structure name; empty when this epoch was not validated.
+        eta_s: Estimated seconds that remain.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    dice: Mapping[str, float]
+    eta_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScore:
+    """Scores of one image under one model; None where a structure is absent from the reference.
+
+    Attributes:
+        dice: Dice per structure name.
+        found: Whether any voxel of the reference's masses is touched; None without a mass.
+        false_positives: Predicted masses that touch no reference mass.
+    """
+
+    image_id: str
+    dice: Mapping[str, float | None]
+    found: bool | None
+    false_positives: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionDecision:
+    """The verdict on a challenger, with the sentence an auditor will read."""
+
+    promote: bool
+    reason: str

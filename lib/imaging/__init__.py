@@ -1,0 +1,1 @@
+"""Pixels: volumes on grids, and what is measured on them. No torch."""

@@ -1,0 +1,182 @@
+"""Read, check and atomically write three-dimensional images and labels as NIfTI."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from lib.domain.errors import BadImageError, BadLabelError
+from lib.domain.structures import LABEL_VALUES
+
+AXES = 3
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+MAX_VOXELS = 256 * 1024 * 1024
+_MAX_BYTES = MAX_VOXELS * 8 + 1024 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_NIFTI2_SIZES = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
+_GZIP_LEVEL = 1  # level 6 is five times slower for 4 % smaller files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Volume:
+    """An image or a label with its place in the scanner.
+
+    Attributes:
+        data: Voxels on axes (i, j, k).
+        affine: Voxel indices to scanner coordinates (right, anterior, superior) in mm, 4 x 4.
+    """
+
+    data: NDArray[np.generic]
+    affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along (i, j, k)."""
+        i, j, k = self.data.shape
+        return i, j, k
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel edge lengths along (i, j, k), in mm."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        return i, j, k
+
+
+def image_stem(path: Path) -> str:
+    """Name of a NIfTI file without its suffix; the bare name when it has none of them."""
+    for suffix in NIFTI_SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.name
+
+
+def read_volume(path: Path) -> Volume:
+    """Read an image as float32.
+
+    Raises:
+        BadImageError: When the file is not a NIfTI image, is not three-dimensional, is empty or constant,
+            holds NaN or infinity, or has an affine that cannot be inverted.
+    """
+    volume = _read(path, np.float32)
+    if not np.isfinite(volume.data).all():
+        bad = int(np.count_nonzero(~np.isfinite(volume.data)))
+        msg = f"the image holds {bad} voxels that are NaN or infinite; expected finite intensities"
+        raise BadImageError(msg)
+    if volume.data.min() == volume.data.max():
+        msg = f"every voxel of the image is {float(volume.data.flat[0]):g}; expected an image with contrast"
+        raise BadImageError(msg)
+    return volume
+
+
+def read_label(path: Path) -> Volume:
+    """Read a label as uint8.
+
+    Raises:
+        BadImageError: When the file is not a three-dimensional NIfTI image.
+        BadLabelError: When a voxel is not an integer of the structure table.
+    """
+    volume = _read(path, np.float64)
+    seen = np.unique(volume.data)
+    unknown = [value for value in seen.tolist() if value not in LABEL_VALUES]
+    if unknown:
+        msg = f"the label holds the value {unknown[0]:g}; expected integers out of {sorted(LABEL_VALUES)}"
+        raise BadLabelError(msg)
+    return Volume(data=volume.data.astype(np.uint8), affine=volume.affine)
+
+
+def _read(path: Path, dtype: type[np.floating]) -> Volume:
+    image = _open(path)
+    shape = image.shape
+    while len(shape) > AXES and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != AXES:
+        msg = f"the image has {len(shape)} axes {shape}; expected three (i, j, k)"
+        raise BadImageError(msg)
+    if min(shape) < 1 or np.prod(shape, dtype=np.int64) > MAX_VOXELS:
+        msg = f"the image has shape {shape}; expected at least one and at most {MAX_VOXELS} voxels"
+        raise BadImageError(msg)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < np.finfo(np.float32).tiny:
+        msg = "the image's affine cannot be inverted; expected a qform or sform that places every voxel"
+        raise BadImageError(msg)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged scale factors: seen as infinite by the caller
+            data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
+    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+        msg = f"the image's voxels cannot be read ({type(error).__name__}): the file is truncated or damaged"
+        raise BadImageError(msg) from None
+    return Volume(data=data, affine=affine)
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    try:
+        payload = _unpacked(path)
+        kind = nib.Nifti2Image if payload[:4] in _NIFTI2_SIZES else nib.Nifti1Image
+        return kind.from_bytes(payload)
+    except FileNotFoundError:
+        msg = "the image file does not exist; expected a NIfTI file"
+        raise BadImageError(msg) from None
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error) as error:
+        msg = f"the file is not a NIfTI image, or damaged ({type(error).__name__}); expected .nii or .nii.gz"
+        raise BadImageError(msg) from None
+
+
+def _unpacked(path: Path) -> bytes:
+    """Read the whole file, through gzip when it is packed: only a read to the end checks gzip's checksum."""
+    with path.open("rb") as raw:
+        packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    with gzip.open(path) if packed else path.open("rb") as file:
+        payload = file.read(_MAX_BYTES + 1)
+    if len(payload) > _MAX_BYTES:
+        msg = f"larger than {_MAX_BYTES} bytes"
+        raise ValueError(msg)
+    return payload
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write a NIfTI file so that it is either whole or absent: temporary file, fsync, replace.
+
+    The dtype is kept; bool becomes uint8.
+    """
+    data = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
+    image = nib.Nifti1Image(np.asanyarray(data), volume.affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(volume.affine, code=1)
+    image.set_qform(volume.affine, code=1, strip_shears=True)
+    payload = image.to_bytes()
+    if path.name.endswith(".gz"):
+        packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # no time stamp: same bytes again
+        payload = packer.compress(payload) + packer.flush()
+    write_bytes(payload, path)
+
+
+def write_bytes(payload: bytes, path: Path) -> None:
+    """Replace a file's content in one step: temporary file beside it, fsync, replace, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
