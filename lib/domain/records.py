@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from lib.domain.errors import BadCohortError
@@ -45,6 +46,22 @@ class CaseRecord:
     scanner_model: str = ""
     field_t: float = 0.0
     clinical: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage:
+    """An image with its final label, as training and scoring take it.
+
+    Attributes:
+        patient_id: A pseudonym; decides the side of the split.
+        drawn: Names of the structures that the reader drew; the others are unknown, not absent.
+    """
+
+    image_id: str
+    patient_id: str
+    image: Path
+    label: Path
+    drawn: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

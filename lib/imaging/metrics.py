@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lib.domain.records import CaseScore
-from lib.domain.structures import MASS, STRUCTURES
+from lib.domain.structures import MASS, STRUCTURE_NAMES, STRUCTURES
 from lib.imaging.lesions import components
 
 
@@ -40,12 +42,28 @@ def false_positives(prediction: NDArray[np.bool_], reference: NDArray[np.bool_])
     return detected(reference, prediction).count(False)
 
 
-def score_case(image_id: str, prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> CaseScore:
-    """Score one prediction against its reference label, both on the image's grid."""
+def score_case(
+    image_id: str,
+    prediction: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    drawn: Collection[str] = STRUCTURE_NAMES,
+) -> CaseScore:
+    """Score one prediction against its reference label, both on the image's grid.
+
+    Args:
+        image_id: Goes into the score.
+        prediction: Values of the structure table.
+        reference: Values of the structure table.
+        drawn: Structures that the reference was drawn for; the others are not scored.
+    """
     found = detected(prediction == MASS, reference == MASS)
+    mass_drawn = any(row.value == MASS and row.name in drawn for row in STRUCTURES.values())
     return CaseScore(
         image_id=image_id,
-        dice={row.name: dice(prediction == row.value, reference == row.value) for row in STRUCTURES.values()},
+        dice={
+            row.name: dice(prediction == row.value, reference == row.value) if row.name in drawn else None
+            for row in STRUCTURES.values()
+        },
         found=any(found) if found else None,
-        false_positives=false_positives(prediction == MASS, reference == MASS),
+        false_positives=false_positives(prediction == MASS, reference == MASS) if mass_drawn else 0,
     )

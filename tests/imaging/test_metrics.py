@@ -63,3 +63,8 @@ def test_a_case_with_one_mass_is_found_where_it_is_touched(at: int) -> None:
     score = score_case("a", (bar(at, at + 1) * MASS).astype(np.uint8), (bar(3, 6) * MASS).astype(np.uint8))
     assert score.found is (3 <= at < 6)
     assert score.false_positives == int(not score.found)
+
+
+def test_a_structure_that_was_not_drawn_is_not_scored() -> None:
+    prediction, reference = bar(0, 4).astype(np.uint8), (bar(6, 9) * MASS).astype(np.uint8)
+    assert score_case("a", prediction, reference, drawn={"mass"}).dice == {"kidney": None, "mass": 0.0, "cyst": None}

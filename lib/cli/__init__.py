@@ -1,0 +1,1 @@
+"""Doors: the commands, one file a group."""

@@ -1,0 +1,1 @@
+"""Assemble: settings, and the tasks built from the tables."""

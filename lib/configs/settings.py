@@ -1,0 +1,65 @@
+"""Settings of one installation: ``--conf NAME VALUE`` of the server, else the environment, else the default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from lib.domain.errors import BadRequestError
+from lib.loop.splits import DEFAULT_SALT
+from lib.registry.models import ModelFolder
+
+ENVIRONMENT_PREFIX = "RENAL_LOOP_"
+APP_FOLDER = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a site may change.
+
+    Attributes:
+        live: Folder that retrained models are written to.
+        device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
+        salt: Of the patient split; set once, before the first training.
+        minutes: Longest training run, unless the request says otherwise.
+    """
+
+    live: str = str(APP_FOLDER / "model" / "live")
+    device: str = "auto"
+    salt: str = DEFAULT_SALT
+    minutes: float = 30.0
+
+    @classmethod
+    def from_conf(cls, conf: Mapping[str, str]) -> Settings:
+        """Read the settings of a server.
+
+        Raises:
+            BadRequestError: When ``minutes`` is not a positive number.
+        """
+        names = [item.name for item in fields(cls)]
+        found = {name: os.environ.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
+        found |= {name: conf[name] for name in names if name in conf}
+        given: dict[str, str] = {name: value for name, value in found.items() if value is not None}
+        return cls(
+            live=given.get("live", cls().live),
+            device=given.get("device", cls().device),
+            salt=given.get("salt", cls().salt),
+            minutes=_minutes(given.get("minutes", str(cls().minutes))),
+        )
+
+    def models(self) -> ModelFolder:
+        """Return the folders of the weights."""
+        return ModelFolder(shipped=APP_FOLDER / "model" / "shipped", live=Path(self.live))
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if minutes <= 0:
+        msg = f"setting minutes is {text!r}; expected a positive number"
+        raise BadRequestError(msg)
+    return minutes

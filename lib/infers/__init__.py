@@ -1,0 +1,1 @@
+"""Propose: MONAI Label infer tasks, and the one function behind them."""

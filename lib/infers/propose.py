@@ -1,0 +1,113 @@
+"""From an image to a proposal: which sequence, which weights, which masses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lib.domain.errors import BadWeightsError
+from lib.domain.records import MassMeasurement, SequenceGuess
+from lib.domain.structures import STRUCTURES
+from lib.imaging.lesions import measure_masses
+from lib.imaging.volume import Volume
+from lib.ingest.recognise import recognise
+from lib.nets.networks import load_weights
+from lib.nets.predict import Predictor
+from lib.nets.recognise import Recogniser
+from lib.registry.models import RECOGNISER, ModelFolder, stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """What the server proposes for one image.
+
+    Attributes:
+        label: Values of the structure table on the image's grid.
+        model_version: Version that the weight file carries.
+        seconds: Time per stage.
+    """
+
+    label: Volume
+    sequence: SequenceGuess
+    model_version: str
+    masses: tuple[MassMeasurement, ...]
+    seconds: Mapping[str, float]
+
+    def to_json(self) -> dict[str, object]:
+        """Return what clients and ``predictions.json`` show, without the voxels."""
+        return {
+            "label_names": {row.name: row.value for row in STRUCTURES.values()},
+            "sequence": asdict(self.sequence),
+            "model_version": self.model_version,
+            "masses": [asdict(mass) for mass in self.masses],
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+        }
+
+
+class Proposer:
+    """Keeps one loaded network per sequence and re-reads a weight file when it was replaced.
+
+    One lock guards the loaded networks; prediction itself runs outside it.
+    """
+
+    def __init__(self, models: ModelFolder, device: str = "auto") -> None:
+        self.models = models
+        self._device = device
+        self._lock = threading.Lock()
+        self._loaded: dict[str, tuple[tuple[int, int, int], Predictor, str]] = {}
+        self._recogniser: Recogniser | None = None
+
+    def propose(self, volume: Volume, *, requested: str = "", metadata: str = "", image_id: str = "") -> Proposal:
+        """Segment an image with the network of its sequence.
+
+        Args:
+            volume: The image.
+            requested: Sequence code that the user chose; empty to find out.
+            metadata: Sequence code in the cohort table, when there is one.
+            image_id: Id or file name of the image.
+
+        Raises:
+            UnknownSequenceError: When a code is not in the table.
+            UnrecognisedSeriesError: When the sequence cannot be told.
+            UnknownModelError: When that sequence has no trained network.
+        """
+        guess = recognise(
+            requested=requested,
+            metadata=metadata,
+            image_id=image_id,
+            classify=(lambda: self._classify(volume)) if self.models.find(RECOGNISER) else None,
+        )
+        predictor, version = self._predictor(guess.code)
+        prediction = predictor(volume)
+        return Proposal(
+            label=prediction.label,
+            sequence=guess,
+            model_version=version,
+            masses=tuple(measure_masses(prediction.label)),
+            seconds=prediction.seconds,
+        )
+
+    def _predictor(self, code: str) -> tuple[Predictor, str]:
+        path = self.models.champion(code)
+        with self._lock:
+            seen = stamp(path)
+            loaded = self._loaded.get(code)
+            if loaded is None or loaded[0] != seen:
+                loaded = self._load(code, path, seen)
+                self._loaded[code] = loaded
+            return loaded[1], loaded[2]
+
+    def _load(self, code: str, path: Path, seen: tuple[int, int, int]) -> tuple[tuple[int, int, int], Predictor, str]:
+        weights = load_weights(path)
+        if weights.plan.code != code:
+            msg = f"the weight file is for sequence {weights.plan.code!r}; expected {code!r}"
+            raise BadWeightsError(msg)
+        return seen, Predictor(weights, device=self._device), weights.notes.get("version", "unknown")
+
+    def _classify(self, volume: Volume) -> Mapping[str, float]:
+        with self._lock:
+            if self._recogniser is None:
+                self._recogniser = Recogniser(load_weights(self.models.champion(RECOGNISER)))
+        return self._recogniser(volume)

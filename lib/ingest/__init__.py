@@ -1,0 +1,1 @@
+"""In: from what arrives to what an image is."""

@@ -1,0 +1,154 @@
+"""Training cases in memory: read once, kept on the working grid, cut into patches that show what matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lib.domain.errors import NotEnoughLabelsError
+from lib.domain.structures import STRUCTURES
+from lib.imaging.geometry import check_same_grid, to_canonical
+from lib.imaging.volume import read_label, read_volume
+from lib.nets.augment import margin
+from lib.nets.grids import AIR, label_to_working, to_working
+from lib.nets.networks import Plan
+
+_FOCUS: Mapping[str, float] = {"mass": 0.5, "kidney": 0.25, "cyst": 0.15}  # share of patches; the rest is anywhere
+_PLACES = 4000  # voxels remembered per structure and case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitCase:
+    """One labelled image.
+
+    Attributes:
+        case_id: A pseudonymous key.
+        image: NIfTI file.
+        label: NIfTI file on the image's grid.
+        drawn: Structures that the reader drew; the others are unknown, not absent.
+    """
+
+    case_id: str
+    image: Path
+    label: Path
+    drawn: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyCase:
+    """A case on the working grid.
+
+    Attributes:
+        image: Normalised intensities (X, Y, Z), float16.
+        label: Classes of the plan (X, Y, Z), uint8.
+        drawn: Structures that the reader drew.
+        places: Some voxels (n, 3) of each drawn structure that is present.
+    """
+
+    image: Tensor
+    label: Tensor
+    drawn: frozenset[str]
+    places: Mapping[str, Tensor]
+
+
+def read_cases(cases: Sequence[FitCase], plan: Plan, *, readers: int = 2) -> list[ReadyCase]:
+    """Read cases in parallel, in order; a case in which none of the plan's structures was drawn is left out.
+
+    Raises:
+        BadImageError: When an image or label cannot be read.
+        GeometryError: When a label is not on its image's grid.
+        BadLabelError: When a label holds values outside the table.
+        NotEnoughLabelsError: When nothing is left.
+    """
+    useful = [case for case in cases if case.drawn & set(plan.structures)]
+    if not useful:
+        msg = f"none of {len(cases)} cases has a drawn {' or '.join(plan.structures)}; expected at least one"
+        raise NotEnoughLabelsError(msg)
+    with ThreadPoolExecutor(readers) as pool:
+        return list(pool.map(lambda case: _read_case(case, plan), useful))
+
+
+def _read_case(case: FitCase, plan: Plan) -> ReadyCase:
+    image, label = read_volume(case.image), read_label(case.label)
+    check_same_grid(label, image)
+    working = to_working(to_canonical(image), plan.spacing_mm)
+    values = tuple(STRUCTURES[name].value for name in plan.structures)
+    classes = label_to_working(to_canonical(label), plan.spacing_mm, values)[working.box].contiguous()
+    return ReadyCase(
+        image=working.image.half().contiguous(),
+        label=classes,
+        drawn=case.drawn,
+        places=_places(classes, case.drawn, plan),
+    )
+
+
+def _places(classes: Tensor, drawn: frozenset[str], plan: Plan) -> dict[str, Tensor]:
+    found = {}
+    for index, name in enumerate(plan.structures, start=1):
+        voxels = (classes == index).nonzero()
+        if name in drawn and len(voxels):
+            found[name] = voxels[:: math.ceil(len(voxels) / _PLACES)].short()
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Cut patches, larger than the plan's by ``augment.margin``.
+
+    Attributes:
+        image: (B, 1, X, Y, Z), float32.
+        label: (B, 1, X, Y, Z), uint8.
+        drawn: Structures drawn, per case.
+    """
+
+    image: Tensor
+    label: Tensor
+    drawn: tuple[frozenset[str], ...]
+
+
+def cut_batch(cases: Sequence[ReadyCase], plan: Plan, size: int, generator: torch.Generator) -> Batch:
+    """Draw patches: centred on a mass, kidney or cyst for fixed shares, else anywhere in the body."""
+    chosen = [_draw(cases, generator) for _ in range(size)]
+    shape = margin(plan.patch)
+    images = [_cut(case.image, centre, shape, AIR) for case, centre in chosen]
+    labels = [_cut(case.label, centre, shape, 0) for case, centre in chosen]
+    return Batch(
+        image=torch.stack(images)[:, None].float(),
+        label=torch.stack(labels)[:, None],
+        drawn=tuple(case.drawn for case, _ in chosen),
+    )
+
+
+def _draw(cases: Sequence[ReadyCase], generator: torch.Generator) -> tuple[ReadyCase, list[int]]:
+    """Pick a case and the centre of its patch."""
+    left = float(torch.rand((), generator=generator))
+    for name, share in _FOCUS.items():
+        having = [case for case in cases if name in case.places]
+        if left < share and having:
+            case = having[_below(len(having), generator)]
+            voxels = case.places[name]
+            return case, voxels[_below(len(voxels), generator)].tolist()
+        left -= share
+    case = cases[_below(len(cases), generator)]
+    return case, [_below(n, generator) for n in case.image.shape]
+
+
+def _below(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def _cut(source: Tensor, centre: Sequence[int], shape: tuple[int, int, int], outside: float) -> Tensor:
+    """Cut a box around a voxel; what lies beyond the source is filled."""
+    box = torch.full(shape, outside, dtype=source.dtype)
+    first = [middle - n // 2 for middle, n in zip(centre, shape, strict=True)]
+    spans = list(zip(first, shape, source.shape, strict=True))
+    inside = tuple(slice(max(0, start), min(limit, start + n)) for start, n, limit in spans)
+    onto = tuple(slice(cut.start - start, cut.stop - start) for cut, start in zip(inside, first, strict=True))
+    box[onto] = source[inside]
+    return box

@@ -1,0 +1,68 @@
+"""The training loss: Dice plus cross-entropy, fair to labels in which only some structures were drawn.
+
+A voxel that is "not mass" in a mass-only label may be background, kidney or cyst. So for each case the classes that
+were not drawn are merged with background: only the sum of their probabilities is judged, never how it is divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+SMOOTH = 1e-5  # as in MONAI's DiceLoss
+
+
+def drawn_classes(drawn: Iterable[Iterable[str]], structures: Sequence[str]) -> Tensor:
+    """Tabulate which classes of each case were drawn.
+
+    Args:
+        drawn: Names of the drawn structures, per case.
+        structures: Names of the classes 1..N.
+
+    Returns:
+        bool (B, 1 + N); class 0, background, is never "drawn".
+    """
+    rows = [set(names) for names in drawn]
+    return torch.tensor([[False, *(name in row for name in structures)] for row in rows])
+
+
+def partial_dice_ce(logits: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
+    """Dice plus cross-entropy over the drawn classes of each case.
+
+    With everything drawn this equals MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True, include_background=False,
+    batch=True)``. A class that no case of the batch has drawn takes no part.
+
+    Args:
+        logits: (B, C, X, Y, Z).
+        target: Classes (B, X, Y, Z), uint8; a class that was not drawn counts as background.
+        drawn: bool (B, C), as from ``drawn_classes``.
+
+    Returns:
+        Scalar, float32.
+    """
+    log_p = torch.log_softmax(logits.float(), 1)
+    merged = ~drawn
+    log_rest = torch.logsumexp(log_p.masked_fill(_spread(drawn, log_p), -torch.inf), 1, keepdim=True)
+    truth = torch.where(drawn.gather(1, target.flatten(1).long()).view_as(target), target, 0)
+    log_p = torch.cat([log_rest, log_p[:, 1:].masked_fill(_spread(merged[:, 1:], log_p), 0)], 1)
+    entropy = torch.nn.functional.nll_loss(log_p, truth.long())
+    return entropy + _dice_loss(log_p[:, 1:].exp(), truth, drawn[:, 1:])
+
+
+def _dice_loss(p: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
+    """One minus soft Dice per class over the whole batch, averaged over the classes that some case has drawn."""
+    share = drawn.float()
+    losses = []
+    for index in range(p.shape[1]):
+        is_class = (truth == index + 1).float()
+        overlap = ((p[:, index] * is_class).flatten(1).sum(1) * share[:, index]).sum()
+        size = ((p[:, index] + is_class).flatten(1).sum(1) * share[:, index]).sum()
+        losses.append(1 - (2 * overlap + SMOOTH) / (size + SMOOTH))
+    counted = drawn.any(0).float()
+    return (torch.stack(losses) * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _spread(flags: Tensor, like: Tensor) -> Tensor:
+    return flags.view(*flags.shape, *[1] * (like.ndim - 2))

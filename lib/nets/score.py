@@ -1,0 +1,29 @@
+"""Score a network on labelled images, through the same prediction that readers get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lib.domain.records import CaseScore, LabelledImage
+from lib.imaging.geometry import check_same_grid
+from lib.imaging.metrics import score_case
+from lib.imaging.volume import read_label, read_volume
+from lib.nets.networks import LoadedWeights
+from lib.nets.predict import Predictor
+
+
+def score_images(weights: LoadedWeights, images: Sequence[LabelledImage], device: str = "auto") -> list[CaseScore]:
+    """Predict and score images, in order; structures that were not drawn are not scored.
+
+    Raises:
+        BadImageError: When an image or label cannot be read.
+        GeometryError: When a label is not on its image's grid.
+    """
+    predictor = Predictor(weights, device)
+    return [_score(predictor, case) for case in images]
+
+
+def _score(predictor: Predictor, case: LabelledImage) -> CaseScore:
+    image, label = read_volume(case.image), read_label(case.label)
+    check_same_grid(label, image)
+    return score_case(case.image_id, predictor(image).label.data, label.data, case.drawn)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Synthetic patients: anatomy, MR signal and scanners, for demonstrations, tests and first training."""

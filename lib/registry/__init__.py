@@ -1,0 +1,1 @@
+"""Versions: which model serves, which one was before, and the rule that lets another take over."""

@@ -1,0 +1,1 @@
+"""Learn: MONAI Label train tasks."""

@@ -1,0 +1,109 @@
+"""MONAI Label train task: one per sequence, over ``nets.fit`` and the promotion rule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.train import TrainTask
+
+from lib.domain.records import CaseScore, EpochReport, LabelledImage
+from lib.domain.sequences import SequenceSpec
+from lib.loop.retrain import retrain
+from lib.nets.fit import FitSettings, fit
+from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
+from lib.nets.score import score_images
+from lib.registry.models import ModelFolder
+from lib.store.datastore import CohortDatastore
+from lib.trainers.progress import progress_line
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = ("minutes", "epochs", "steps_per_epoch", "batch_size", "learning_rate", "seed", "device")
+
+
+class SequenceTrain(TrainTask):
+    """Adapter for retrain: this sequence's final labels in, a new champion out if it is no worse."""
+
+    def __init__(self, spec: SequenceSpec, models: ModelFolder, settings: FitSettings, salt: str) -> None:
+        super().__init__(f"Network for {spec.title}")
+        self._spec, self._models, self._settings, self._salt = spec, models, settings, salt
+
+    def config(self) -> dict[str, Any]:
+        """Return the options that clients show."""
+        return {name: value for name in SETTINGS if (value := getattr(self._settings, name)) is not None}
+
+    def stats(self) -> dict[str, object]:
+        """Return the last run's figures."""
+        return self._models.stats(self._spec.code)
+
+    def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, object]:
+        """Train, judge, and publish when no worse; progress goes to the log, which /train shows.
+
+        Raises:
+            NotEnoughLabelsError: When there are too few labelled patients.
+        """
+        code = self._spec.code
+        champion = self._models.find(code)
+        start_from = load_weights(champion) if champion else None
+        settings = _with_request(self._settings, request)
+        version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        reports: list[EpochReport] = []
+
+        def show(report: EpochReport) -> None:
+            reports.append(report)
+            logger.info(progress_line(report))
+
+        def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
+            plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
+            result = fit(training, validation, plan, settings, start_from=start_from, on_epoch=show)
+            notes = {"version": version, "started_from": _version(start_from), "trained_on": str(len(training))}
+            path = self._models.candidate(code, version)
+            save_weights(path, result.state, result.plan, notes)
+            return path
+
+        def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
+            return score_images(load_weights(weights), images, device=settings.device)
+
+        result = retrain(
+            datastore.labelled(code),
+            champion=champion,
+            train=train,
+            score=score,
+            publish=lambda path: self._models.publish(code, path),
+            salt=self._salt,
+        )
+        stats = _stats(version, reports, result.challenger, asdict(result.decision))
+        self._models.write_stats(code, stats)
+        logger.info("version %s: %s - %s", version, "LIVE" if result.decision.promote else "NOT LIVE", result.decision)
+        return stats
+
+
+def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSettings:
+    asked = {name: request[name] for name in SETTINGS if request.get(name) is not None}
+    if "max_epochs" in request:
+        asked["epochs"] = request["max_epochs"]
+    kinds = {"epochs": int, "steps_per_epoch": int, "batch_size": int, "seed": int, "device": str}
+    return replace(settings, **{name: kinds.get(name, float)(value) for name, value in asked.items()})
+
+
+def _version(weights: LoadedWeights | None) -> str:
+    return weights.notes.get("version", "unknown") if weights else "scratch"
+
+
+def _stats(
+    version: str, reports: Sequence[EpochReport], scores: Sequence[CaseScore], decision: Mapping[str, object]
+) -> dict[str, object]:
+    mass = [value for score in scores if (value := score.dice.get("mass")) is not None]
+    return {
+        "version": version,
+        "epoch": reports[-1].epoch if reports else 0,
+        "total_epochs": reports[-1].epochs if reports else 0,
+        "best_metric": sum(mass) / len(mass) if mass else 0.0,
+        "decision": dict(decision),
+        "epochs": [asdict(report) for report in reports],
+    }

@@ -1,0 +1,1 @@
+"""Doors: what the HTTP server answers beyond MONAI Label's own routes."""

@@ -1,0 +1,88 @@
+"""renal-loop: a MONAI Label app (``RenalApp``) and the entry of the commands (``python main.py COMMAND``)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.train import TrainTask
+
+from lib import __version__
+from lib.configs.settings import Settings
+from lib.configs.tasks import infer_tasks, train_tasks
+from lib.domain.errors import BadRequestError, UnknownModelError
+from lib.domain.structures import STRUCTURE_NAMES
+from lib.store.datastore import CohortDatastore
+
+
+class RenalApp(MONAILabelApp):
+    """Wires the sequence table into MONAI Label; decides nothing."""
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.settings = Settings.from_conf(conf or {})
+        super().__init__(
+            app_dir,
+            studies,
+            conf,
+            name="Small renal masses",
+            description="Kidneys, masses and cysts on five MRI sequences",
+            version=__version__,
+            labels=list(STRUCTURE_NAMES),
+        )
+
+    def init_datastore(self) -> Datastore:
+        """Open the cohort folder."""
+        if self.studies.startswith(("http://", "https://")):
+            msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
+            raise BadRequestError(msg)
+        return CohortDatastore(Path(self.studies))
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """One per sequence, behind ``segment_auto``."""
+        return dict(infer_tasks(self.settings))
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """One per sequence."""
+        return dict(train_tasks(self.settings))
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Propose a label for an image of the datastore, or for an uploaded one."""
+        task = self._infers.get(request.get("model"))
+        if task is None or not task.is_valid():
+            known = ", ".join(name for name, found in self._infers.items() if found.is_valid()) or "none yet"
+            msg = f"no model {request.get('model')!r} with trained weights; expected one of: {known}"
+            raise UnknownModelError(msg)
+        if _is_upload(request["image"]):
+            return dict(super().infer(request, datastore))
+        info = (datastore or self.datastore()).get_image_info(request["image"])
+        return dict(super().infer({**request, "image_info": info}, datastore))
+
+    def bundle_path(self, model: str) -> None:
+        """Refuse an unknown model: the one hook that /train calls before it starts a process."""
+        if model and model not in self._trainers and model not in self._infers:
+            msg = f"no model {model!r}; expected one of: {', '.join(self._trainers)}"
+            raise UnknownModelError(msg)
+
+    def on_init_complete(self) -> None:
+        """Finish the server; a training process never comes here."""
+        super().on_init_complete()
+        from monailabel.app import app
+
+        from lib.web.app import install
+
+        install(app)
+
+
+def _is_upload(image: str) -> bool:
+    """Whether the server itself put the file there, out of a request's body."""
+    return Path(image).is_file() and Path(image).resolve().parent == Path(tempfile.gettempdir()).resolve()
+
+
+if __name__ == "__main__":
+    from lib.cli.app import run
+
+    run()
