@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the framework is imported: a command answers in one second, not in ten
+    from lib.cli.app import run
+
+    raise SystemExit(run())
+
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,7 @@ from lib.configs.settings import Settings
 from lib.configs.tasks import infer_tasks, train_tasks
 from lib.domain.errors import BadRequestError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
-from lib.store.datastore import CohortDatastore
+from lib.store.datastore import FINAL, CohortDatastore
 
 
 class RenalApp(MONAILabelApp):
@@ -56,6 +61,9 @@ class RenalApp(MONAILabelApp):
             known = ", ".join(name for name, found in self._infers.items() if found.is_valid()) or "none yet"
             msg = f"no model {request.get('model')!r} with trained weights; expected one of: {known}"
             raise UnknownModelError(msg)
+        if request.get("save_label") and request.get("label_tag") == FINAL:
+            msg = f"a proposal cannot be saved as {FINAL!r}; expected another label_tag: only a reader's label is final"
+            raise BadRequestError(msg)
         if _is_upload(request["image"]):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
@@ -80,9 +88,3 @@ class RenalApp(MONAILabelApp):
 def _is_upload(image: str) -> bool:
     """Whether the server itself put the file there, out of a request's body."""
     return Path(image).is_file() and Path(image).resolve().parent == Path(tempfile.gettempdir()).resolve()
-
-
-if __name__ == "__main__":
-    from lib.cli.app import run
-
-    run()

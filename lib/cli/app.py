@@ -11,6 +11,7 @@ from lib.cli import phantom, predict, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
+_SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
@@ -19,14 +20,17 @@ app.command()(predict.predict)
 app.command()(train.train)
 
 
-def run() -> None:
-    """Run the command line; the one place where errors become exit codes."""
+def run() -> int:
+    """Run the command line and return its exit code; the one place where errors become exit codes."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         app(standalone_mode=True)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
     except RenalError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT if error.status < 500 else FAILED)
+        return BAD_INPUT if error.status < _SERVER_ERROR else FAILED
     except OSError as error:
         print(f"{type(error).__name__}: {error.strerror}", file=sys.stderr)
-        sys.exit(FAILED)
+        return FAILED
+    return 0

@@ -59,7 +59,7 @@ def _minutes(text: str) -> float:
         minutes = float(text)
     except ValueError:
         minutes = 0.0
-    if minutes <= 0:
+    if not minutes > 0:
         msg = f"setting minutes is {text!r}; expected a positive number"
         raise BadRequestError(msg)
     return minutes

@@ -68,24 +68,27 @@ def augment(
     Returns:
         Image (B, 1, *patch) and label (B, 1, *patch).
     """
-    image, label = warp(image, label, patch, spacing_mm, generator, strength)
-    return recolour(image, generator, strength), label
+    grid = random_grid(image, patch, spacing_mm, generator, strength)
+    label = functional.grid_sample(label.float(), grid, mode="nearest", align_corners=True).to(label.dtype)
+    return recolour(moved(image, grid), generator, strength), label
 
 
-def warp(
+def moved(image: Tensor, grid: Tensor) -> Tensor:
+    """Sample an image at a grid's places; outside of it is air."""
+    return functional.grid_sample(image - AIR, grid, align_corners=True) + AIR
+
+
+def random_grid(
     image: Tensor,
-    label: Tensor,
     patch: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     generator: torch.Generator,
     strength: Strength = STANDARD,
-) -> tuple[Tensor, Tensor]:
-    """Apply one random affine per case, with mirroring left-right."""
-    spacing = torch.tensor(spacing_mm, device=image.device)
+) -> Tensor:
+    """Draw one random affine per case, with mirroring left-right: a grid (B, *patch, 3) for grid_sample."""
+    spacing = torch.tensor(spacing_mm, device=generator.device)
     matrices = _random_affines(len(image), generator, strength) * (spacing / spacing[:, None])
-    grid = _sampling_grid(matrices, patch, image.shape[-3:])
-    moved = functional.grid_sample(image - AIR, grid, align_corners=True) + AIR  # outside becomes air
-    return moved, functional.grid_sample(label.float(), grid, mode="nearest", align_corners=True).to(label.dtype)
+    return _sampling_grid(matrices, patch, image.shape[-3:])
 
 
 def _random_affines(count: int, generator: torch.Generator, strength: Strength) -> Tensor:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lib.domain.errors import NotEnoughLabelsError
+from lib.domain.records import LabelledImage
 from lib.domain.structures import STRUCTURES
 from lib.imaging.geometry import check_same_grid, to_canonical
 from lib.imaging.volume import read_label, read_volume
@@ -21,23 +21,6 @@ from lib.nets.networks import Plan
 
 _FOCUS: Mapping[str, float] = {"mass": 0.5, "kidney": 0.25, "cyst": 0.15}  # share of patches; the rest is anywhere
 _PLACES = 4000  # voxels remembered per structure and case
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitCase:
-    """One labelled image.
-
-    Attributes:
-        case_id: A pseudonymous key.
-        image: NIfTI file.
-        label: NIfTI file on the image's grid.
-        drawn: Structures that the reader drew; the others are unknown, not absent.
-    """
-
-    case_id: str
-    image: Path
-    label: Path
-    drawn: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +40,7 @@ class ReadyCase:
     places: Mapping[str, Tensor]
 
 
-def read_cases(cases: Sequence[FitCase], plan: Plan, *, readers: int = 2) -> list[ReadyCase]:
+def read_cases(cases: Sequence[LabelledImage], plan: Plan, *, readers: int = 2) -> list[ReadyCase]:
     """Read cases in parallel, in order; a case in which none of the plan's structures was drawn is left out.
 
     Raises:
@@ -74,7 +57,7 @@ def read_cases(cases: Sequence[FitCase], plan: Plan, *, readers: int = 2) -> lis
         return list(pool.map(lambda case: _read_case(case, plan), useful))
 
 
-def _read_case(case: FitCase, plan: Plan) -> ReadyCase:
+def _read_case(case: LabelledImage, plan: Plan) -> ReadyCase:
     image, label = read_volume(case.image), read_label(case.label)
     check_same_grid(label, image)
     working = to_working(to_canonical(image), plan.spacing_mm)

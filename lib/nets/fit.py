@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from lib.domain.errors import BadRequestError, BadWeightsError
-from lib.domain.records import EpochReport
+from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.metrics import dice
 from lib.nets.augment import STANDARD, Strength, augment
-from lib.nets.cases import FitCase, ReadyCase, cut_batch, read_cases
+from lib.nets.cases import ReadyCase, cut_batch, read_cases
 from lib.nets.losses import drawn_classes, partial_dice_ce
 from lib.nets.networks import LoadedWeights, Plan, build_network, mixed_precision, pick_device
 from lib.nets.predict import SMALLEST_MASS_MM3, class_probabilities, drop_specks
@@ -31,6 +31,7 @@ _EMA_DECAY = 0.99
 _CLIP_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
 _VALIDATION_SHARE = 0.12  # of the time, in a run limited by minutes
+_FIRST_VALIDATION = 0.2  # of the time: before, there is nothing to choose
 _EPOCH_VALIDATIONS = 5  # times validated, in a run limited by epochs
 
 
@@ -52,7 +53,7 @@ class FitSettings:
     epochs: int = 50
     steps_per_epoch: int = 25
     batch_size: int = 2
-    learning_rate: float = 2e-3
+    learning_rate: float = 8e-3
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -78,8 +79,8 @@ class FitResult:
 
 
 def fit(
-    train: Sequence[FitCase],
-    validation: Sequence[FitCase],
+    train: Sequence[LabelledImage],
+    validation: Sequence[LabelledImage],
     plan: Plan,
     settings: FitSettings,
     *,
@@ -247,7 +248,8 @@ def _validation_due(run: _Run, epoch: int, stopped: bool) -> bool:
     if run.settings.minutes is None:
         return epoch % max(1, round(run.settings.epochs / _EPOCH_VALIDATIONS)) == 0
     spent = time.monotonic() - run.first_step
-    return run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
+    early = run.progress() < _FIRST_VALIDATION
+    return not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
 
 
 def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
@@ -256,8 +258,7 @@ def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
     for case in cases:
         probabilities = class_probabilities(case.image.float(), run.average, run.plan)
-        drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3)
-        winners = probabilities.argmax(0).numpy()
+        winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
             score = dice(winners == index, case.label.numpy() == index) if name in case.drawn else None
             if score is not None:

@@ -48,7 +48,7 @@ class WorkingImage:
 
 
 def axis_weights(n_in: int, mm_in: float, n_out: int, mm_out: float) -> Tensor:
-    """Resampling along one axis as a matrix (n_out, n_in) whose rows sum to one."""
+    """Resampling along one axis as a matrix (n_out, n_in) whose rows sum to one; the same axis gives exactly eye."""
     step = mm_out / mm_in
     if n_in == n_out and abs(step - 1) < _SAME_SPACING:
         return torch.eye(n_in)

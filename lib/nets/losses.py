@@ -43,26 +43,29 @@ def partial_dice_ce(logits: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
         Scalar, float32.
     """
     log_p = torch.log_softmax(logits.float(), 1)
-    merged = ~drawn
-    log_rest = torch.logsumexp(log_p.masked_fill(_spread(drawn, log_p), -torch.inf), 1, keepdim=True)
     truth = torch.where(drawn.gather(1, target.flatten(1).long()).view_as(target), target, 0)
-    log_p = torch.cat([log_rest, log_p[:, 1:].masked_fill(_spread(merged[:, 1:], log_p), 0)], 1)
+    if not drawn[:, 1:].all():
+        log_p = _merge(log_p, drawn)
     entropy = torch.nn.functional.nll_loss(log_p, truth.long())
-    return entropy + _dice_loss(log_p[:, 1:].exp(), truth, drawn[:, 1:])
+    return entropy + _dice_loss(log_p, truth, drawn[:, 1:])
 
 
-def _dice_loss(p: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
+def _merge(log_p: Tensor, drawn: Tensor) -> Tensor:
+    """Add every class that was not drawn to background; what is left in its own channel is never looked at."""
+    spread = drawn.view(*drawn.shape, *[1] * (log_p.ndim - 2))
+    rest = torch.logsumexp(log_p.masked_fill(spread, -torch.inf), 1, keepdim=True)
+    return torch.cat([rest, log_p[:, 1:]], 1)
+
+
+def _dice_loss(log_p: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
     """One minus soft Dice per class over the whole batch, averaged over the classes that some case has drawn."""
     share = drawn.float()
     losses = []
-    for index in range(p.shape[1]):
+    for index in range(drawn.shape[1]):
         is_class = (truth == index + 1).float()
-        overlap = ((p[:, index] * is_class).flatten(1).sum(1) * share[:, index]).sum()
-        size = ((p[:, index] + is_class).flatten(1).sum(1) * share[:, index]).sum()
+        p = log_p[:, index + 1].exp()
+        overlap = ((p * is_class).flatten(1).sum(1) * share[:, index]).sum()
+        size = ((p + is_class).flatten(1).sum(1) * share[:, index]).sum()
         losses.append(1 - (2 * overlap + SMOOTH) / (size + SMOOTH))
     counted = drawn.any(0).float()
     return (torch.stack(losses) * counted).sum() / counted.sum().clamp(min=1)
-
-
-def _spread(flags: Tensor, like: Tensor) -> Tensor:
-    return flags.view(*flags.shape, *[1] * (like.ndim - 2))

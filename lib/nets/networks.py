@@ -23,6 +23,7 @@ from lib.nets.weightfile import read_tensors, write_tensors
 
 ALL_SEQUENCES = "all"
 _GROUPS = 8  # normalisation statistics are taken per image, so that an unseen scanner shifts nothing
+_FEWEST_LEVELS = 3
 _TASK = "segment"
 
 
@@ -106,11 +107,10 @@ def build_network(plan: Plan) -> nn.Module:
     if plan.code != ALL_SEQUENCES and plan.code not in SEQUENCES:
         msg = f"the plan is for sequence {plan.code!r}; expected {ALL_SEQUENCES!r} or one of: {', '.join(SEQUENCES)}"
         raise BadWeightsError(msg)
-    try:
-        return FoldedNetwork(plan)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
-        msg = f"the plan describes no network that can be built: channels {plan.channels!r}, stem {plan.stem!r}"
-        raise BadWeightsError(msg) from error
+    if len(plan.channels) < _FEWEST_LEVELS or any(count < 1 or count % _GROUPS for count in plan.channels):
+        msg = f"the plan has channels {plan.channels!r}; expected three or more multiples of {_GROUPS}"
+        raise BadWeightsError(msg)
+    return FoldedNetwork(plan)
 
 
 def network_with(weights: LoadedWeights) -> nn.Module:

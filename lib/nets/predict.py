@@ -87,7 +87,7 @@ def predict_volume(
     marks.append(time.perf_counter())
     probabilities = class_probabilities(working.image, network, plan)
     marks.append(time.perf_counter())
-    drop_specks(probabilities, plan, smallest_mass_mm3)
+    probabilities = drop_specks(probabilities, plan, smallest_mass_mm3)
     classes = from_working(probabilities, working, canonical, plan.spacing_mm)
     data = from_canonical(label_values(plan)[classes.numpy()], volume)
     marks.append(time.perf_counter())
@@ -152,25 +152,37 @@ def _bump(window: list[int]) -> Tensor:
     return ramps[0][:, None, None] * ramps[1][:, None] * ramps[2] / math.prod(window)
 
 
-def drop_specks(probabilities: Tensor, plan: Plan, smallest_mm3: float) -> None:
-    """Where the winning masses form a component smaller than allowed, let the runner-up win; changes its input.
+def drop_specks(probabilities: Tensor, plan: Plan, smallest_mm3: float) -> Tensor:
+    """Where the winning masses form a component smaller than allowed, let the runner-up win.
 
     Args:
         probabilities: (classes, X, Y, Z) on the working grid.
         plan: Names the classes.
         smallest_mm3: Volume that a component needs.
+
+    Returns:
+        The input when there is no speck; else a copy without them.
     """
-    smallest = smallest_mm3 / float(np.prod(plan.spacing_mm))
+    smallest = smallest_mm3 / math.prod(plan.spacing_mm)
     for index in np.flatnonzero(label_values(plan) == MASS).tolist():
-        winners = probabilities.argmax(0) == index
-        box = mask_box(winners, (0, 0, 0))
-        if box is None:
-            continue
-        numbered, _ = components(winners[box].numpy())
-        sizes = np.bincount(numbered.ravel())
-        small = torch.from_numpy((sizes < smallest)[numbered] & (numbered > 0))
-        probabilities[index][box][small] = 0
-        probabilities /= probabilities.sum(0, keepdim=True)
+        specks = _specks(probabilities.argmax(0) == index, smallest)
+        if specks.any():
+            probabilities = probabilities.clone()
+            probabilities[index, specks] = 0
+            probabilities /= probabilities.sum(0, keepdim=True)
+    return probabilities
+
+
+def _specks(mask: Tensor, smallest: float) -> Tensor:
+    """Voxels of the mask's components that have fewer voxels than the smallest allowed."""
+    found = torch.zeros_like(mask)
+    box = mask_box(mask, (0, 0, 0))
+    if box is not None:
+        numbered, _ = components(mask[box].numpy())
+        small = np.bincount(numbered.ravel()) < smallest
+        small[0] = False
+        found[box] = torch.from_numpy(small[numbered])
+    return found
 
 
 def _confidence(probabilities: Tensor, plan: Plan) -> dict[str, float]:

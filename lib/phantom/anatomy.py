@@ -1,7 +1,7 @@
 """One patient as a continuous description: shapes in patient millimetres, drawn from a seed.
 
-Coordinates are RAS (x grows to the patient's right, y to the front, z to the head), the origin lies in the middle of the
-trunk at the second lumbar vertebra. ``lib.phantom.raster`` turns a description into voxels.
+Coordinates are RAS (x grows to the patient's right, y to the front, z to the head), the origin lies in the middle
+of the trunk at the second lumbar vertebra. ``lib.phantom.raster`` turns a description into voxels.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _draw_kidney(rng: Generator, body: Body, side: Side, state: str, scale: floa
     scale *= 0.62 if state == "atrophic" else 1.0
     turn = rng.normal(30, 10) if state != "malrotated" else rng.normal(75, 20)
     axes = _kidney_axes(sign, turn_deg=turn, lean_deg=rng.normal(14, 5), tip_deg=rng.normal(10, 5))
-    radii = (rng.normal(28, 2) * scale, rng.normal(25, 1.8) * scale, rng.normal(55, 4) * scale)
+    radii = (rng.normal(29, 2) * scale, rng.normal(26, 1.8) * scale, rng.normal(55, 4) * scale)
     centre = (
         sign * (radii[0] + 31 + 9 * body.visceral + rng.normal(0, 3)),
         body.spine_y + 5 + 6 * body.visceral + rng.normal(0, 4),
@@ -271,7 +271,7 @@ def _draw_cyst(rng: Generator, kidney: Kidney) -> Lesion:
     return _draw_lesion(rng, kidney, "cyst", size, tissue, "homogeneous", float(rng.uniform(0.02, 0.08)))
 
 
-def _draw_lesion(  # noqa: PLR0913 - the parts of one lesion
+def _draw_lesion(
     rng: Generator,
     kidney: Kidney,
     kind: Literal["mass", "cyst"],

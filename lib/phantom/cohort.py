@@ -6,9 +6,7 @@ Order of writing: images, sidecars and labels first, each by an atomic replace; 
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,20 +17,17 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from lib.domain.cohort import format_cohort
 from lib.domain.errors import BadCohortError
 from lib.domain.records import CaseRecord
 from lib.domain.sequences import SEQUENCES, get_sequence
-from lib.imaging.volume import Volume, write_volume
+from lib.imaging.volume import Volume, write_bytes, write_volume
 from lib.phantom.acquisition import Plan, View, acquire, plan_image
 from lib.phantom.anatomy import Anatomy, Point, draw_anatomy
 from lib.phantom.contrast import Relaxation, draw_relaxation, get_contrast
 from lib.phantom.raster import FINE_MM, Layers, fine_grid, rasterise
 from lib.phantom.scanners import CentreSpec, ScannerSpec, draw_scanner
 
-COLUMNS = ("image_id", "patient_id", "sequence", "centre", "vendor", "scanner_model", "field_t")
-CLINICAL = ("age", "sex", "mass_count", "size_mm", "histology", "side", "cyst_count")
-SMALL_MATRIX = (64, 56, 20)
-SMALL_FINE_MM = (4.0, 4.0, 6.0)
 # Streams of random numbers of one patient; the stream of an image is derived from its sequence code.
 _ANATOMY, _SCANNER, _TISSUE = range(3)
 
@@ -59,62 +54,86 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What a cohort is made from.
+class Size:
+    """How large images are.
 
     Attributes:
-        seed: Of everything.
-        vendors: Only scanners of these; None for the mix of the table.
-        matrix: Voxels (i, j, k) in place of the protocols', for quick tests.
+        matrix: Voxels (i, j, k) over the usual field of view; None for the protocols' own.
         fine_mm: Voxels in which the anatomy is drawn.
     """
 
-    seed: int = 0
-    vendors: tuple[str, ...] | None = None
     matrix: tuple[int, int, int] | None = None
     fine_mm: Point = FINE_MM
 
 
-def small_recipe(seed: int = 0, vendors: tuple[str, ...] | None = None) -> Recipe:
-    """A recipe of small, coarse images that are made in a fraction of a second."""
-    return Recipe(seed=seed, vendors=vendors, matrix=SMALL_MATRIX, fine_mm=SMALL_FINE_MM)
+FULL_SIZE = Size()
+SMALL_SIZE = Size(matrix=(64, 56, 20), fine_mm=(4.0, 4.0, 6.0))
 
 
-@lru_cache(maxsize=32)
-def make_patient(recipe: Recipe, patient: int) -> Patient:
-    """Draw a patient and the scanner they go to."""
-    centre, scanner = draw_scanner(_stream(recipe.seed, patient, _SCANNER), recipe.vendors)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """What a case is made from, beside its number and sequence."""
+
+    seed: int
+    vendors: tuple[str, ...] | None
+    size: Size
+
+
+def make_patient(seed: int, patient: int, *, vendors: Sequence[str] | None = None) -> Patient:
+    """Draw a patient and the scanner they go to; takes no time, since nothing is rasterised.
+
+    Raises:
+        BadCohortError: When no scanner is from these vendors.
+    """
+    centre, scanner = draw_scanner(_stream(seed, patient, _SCANNER), None if vendors is None else tuple(vendors))
     return Patient(
         patient_id=f"P{patient:04d}",
-        anatomy=draw_anatomy(_stream(recipe.seed, patient, _ANATOMY)),
+        anatomy=draw_anatomy(_stream(seed, patient, _ANATOMY)),
         centre=centre,
         scanner=scanner,
-        relaxation=draw_relaxation(_stream(recipe.seed, patient, _TISSUE), scanner.field_t),
+        relaxation=draw_relaxation(_stream(seed, patient, _TISSUE), scanner.field_t),
     )
 
 
-def make_case(recipe: Recipe, patient: int, sequence: str) -> Case:
+def make_case(
+    seed: int,
+    patient: int,
+    sequence: str,
+    *,
+    vendors: Sequence[str] | None = None,
+    size: Size = FULL_SIZE,
+) -> Case:
     """Make one image with its label.
 
     Args:
-        recipe: Seed and size.
+        seed: Of the cohort.
         patient: Number of the patient, from 0.
         sequence: Code in SEQUENCES that has a row of contrast.
+        vendors: Only scanners of these; None for the mix of the table.
+        size: FULL_SIZE, or SMALL_SIZE for quick tests.
 
     Raises:
         UnknownSequenceError: When a table has no row with this code.
-        BadCohortError: When no scanner fits the recipe's vendors.
+        BadCohortError: When no scanner is from these vendors.
     """
+    return _make_case(_recipe(seed, vendors, size), patient, sequence)
+
+
+def _recipe(seed: int, vendors: Sequence[str] | None, size: Size) -> _Recipe:
+    return _Recipe(seed=seed, vendors=None if vendors is None else tuple(vendors), size=size)
+
+
+def _make_case(recipe: _Recipe, patient: int, sequence: str) -> Case:
     get_sequence(sequence)
-    person = make_patient(recipe, patient)
+    person = make_patient(recipe.seed, patient, vendors=recipe.vendors)
     plan = plan_image(
         _stream(recipe.seed, patient, zlib.crc32(sequence.encode())),
         sequence=sequence,
         scanner=person.scanner,
         anatomy=person.anatomy,
-        matrix=recipe.matrix,
+        matrix=recipe.size.matrix,
     )
-    layers = _layers(recipe, patient, plan.view)
+    layers = _layers(recipe.seed, patient, plan.view, recipe.size.fine_mm)
     image, label = acquire(layers, plan, sequence=sequence, relaxation=person.relaxation)
     return Case(
         image=image,
@@ -124,12 +143,14 @@ def make_case(recipe: Recipe, patient: int, sequence: str) -> Case:
     )
 
 
-def generate_cohort(  # noqa: PLR0913 - the options of the command
+def generate_cohort(
     out: Path,
     *,
     patients: int,
-    recipe: Recipe,
+    seed: int,
     sequences: Sequence[str] | None = None,
+    vendors: Sequence[str] | None = None,
+    size: Size = FULL_SIZE,
     workers: int = 1,
     on_patient: Callable[[int], None] | None = None,
 ) -> list[CaseRecord]:
@@ -138,8 +159,10 @@ def generate_cohort(  # noqa: PLR0913 - the options of the command
     Args:
         out: Folder to write; new or empty.
         patients: How many.
-        recipe: Seed, vendors and size.
+        seed: Of everything.
         sequences: Codes to write; every one of SEQUENCES by default. The choice changes no image.
+        vendors: Only scanners of these; None for the mix of the table.
+        size: FULL_SIZE, or SMALL_SIZE for quick tests.
         workers: Processes to share the patients between; the number changes no image.
         on_patient: Called with the number of patients written so far.
 
@@ -151,14 +174,16 @@ def generate_cohort(  # noqa: PLR0913 - the options of the command
         UnknownSequenceError: When a table has no row with one of the codes.
     """
     codes = tuple(SEQUENCES if sequences is None else sequences)
+    recipe = _recipe(seed, vendors, size)
     _check(out, patients, workers, codes)
+    make_patient(seed, 0, vendors=vendors)  # refuses unknown vendors before anything is written
     (out / "labels" / "final").mkdir(parents=True)
     rows: list[CaseRecord] = []
     for done, written in enumerate(_written(out, patients, recipe, codes, workers), start=1):
         rows += written
         if on_patient:
             on_patient(done)
-    _write_text(out / "cohort.csv", _table(rows))
+    write_bytes(format_cohort(rows).encode(), out / "cohort.csv")
     return rows
 
 
@@ -175,7 +200,7 @@ def _check(out: Path, patients: int, workers: int, codes: tuple[str, ...]) -> No
 
 
 def _written(
-    out: Path, patients: int, recipe: Recipe, codes: tuple[str, ...], workers: int
+    out: Path, patients: int, recipe: _Recipe, codes: tuple[str, ...], workers: int
 ) -> Iterable[list[CaseRecord]]:
     """Write the patients in any order, and hand back their rows in order."""
     if workers == 1:
@@ -185,23 +210,23 @@ def _written(
         yield from pool.map(_write_patient, [out] * patients, [recipe] * patients, range(patients), [codes] * patients)
 
 
-def _write_patient(out: Path, recipe: Recipe, patient: int, codes: tuple[str, ...]) -> list[CaseRecord]:
+def _write_patient(out: Path, recipe: _Recipe, patient: int, codes: tuple[str, ...]) -> list[CaseRecord]:
     records = []
     for code in codes:
-        case = make_case(recipe, patient, code)
+        case = _make_case(recipe, patient, code)
         image_id = case.record.image_id
         write_volume(case.label, out / "labels" / "final" / f"{image_id}.nii.gz")
-        _write_text(out / f"{image_id}.json", json.dumps(case.sidecar, indent=2) + "\n")
+        write_bytes(f"{json.dumps(case.sidecar, indent=2)}\n".encode(), out / f"{image_id}.json")
         write_volume(case.image, out / f"{image_id}.nii.gz")
         records.append(case.record)
     return records
 
 
 @lru_cache(maxsize=2)
-def _layers(recipe: Recipe, patient: int, view: View) -> Layers:
+def _layers(seed: int, patient: int, view: View, fine_mm: Point) -> Layers:
     """Rasterise once per view: most patients have five axial images."""
-    anatomy = make_patient(recipe, patient).anatomy
-    return rasterise(anatomy, fine_grid(anatomy, view, recipe.fine_mm))
+    anatomy = draw_anatomy(_stream(seed, patient, _ANATOMY))
+    return rasterise(anatomy, fine_grid(anatomy, view, fine_mm))
 
 
 def _stream(seed: int, patient: int, stream: int) -> Generator:
@@ -273,35 +298,3 @@ def _description(person: Patient, plan: Plan, sequence: str) -> str:
     fat = {"suppressed": scanner.suppression, "opposed": "opp", "bright": ""}[plan.fat]
     words = (view, weighting, trade, fat, phase) if scanner.vendor == "GE" else (weighting, trade, view, fat, phase)
     return " ".join(word for word in words if word)
-
-
-def _table(rows: list[CaseRecord]) -> str:
-    lines: list[list[str]] = [[*COLUMNS, *CLINICAL]]
-    for row in rows:
-        facts = [row.image_id, row.patient_id, row.sequence, row.centre, row.vendor, row.scanner_model]
-        lines.append([*facts, f"{row.field_t:g}", *(row.clinical[name] for name in CLINICAL)])
-    parts: list[str] = []
-    writer = csv.writer(_Lines(parts), lineterminator="\n")
-    writer.writerows(lines)
-    return "".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """The file that csv.writer wants, in memory."""
-
-    parts: list[str]
-
-    def write(self, text: str) -> int:
-        self.parts.append(text)
-        return len(text)
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Replace a file whole: a reader sees the old one or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -39,7 +39,7 @@ class TissueSpec:
     label: int = BACKGROUND
 
 
-def _row(  # noqa: PLR0913 - one argument a column
+def _row(
     name: str,
     density: float,
     t1_ms: tuple[float, float],

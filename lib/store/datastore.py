@@ -271,6 +271,8 @@ class CohortDatastore(Datastore):
         path, own = self._image(record.image_id), self._own(record.image_id)
         row = asdict(record)
         clinical = row.pop("clinical")
+        if record == record_of(record.image_id):
+            row["sequence"] = ""  # only the name tells, and it is recognised as such
         sidecar = _read_json(self._folder / f"{record.image_id}.json")
         return {**clinical, **own, **row, "sidecar": sidecar, "name": path.name, "path": str(path)}
 

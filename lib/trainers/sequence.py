@@ -23,7 +23,15 @@ from lib.trainers.progress import progress_line
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = ("minutes", "epochs", "steps_per_epoch", "batch_size", "learning_rate", "seed", "device")
+SHOWN = ("minutes", "learning_rate", "batch_size", "device")
+_KINDS = {
+    "epochs": int,
+    "steps_per_epoch": int,
+    "batch_size": int,
+    "seed": int,
+    "minutes": float,
+    "learning_rate": float,
+}
 
 
 class SequenceTrain(TrainTask):
@@ -35,7 +43,7 @@ class SequenceTrain(TrainTask):
 
     def config(self) -> dict[str, Any]:
         """Return the options that clients show."""
-        return {name: value for name in SETTINGS if (value := getattr(self._settings, name)) is not None}
+        return {name: getattr(self._settings, name) for name in SHOWN}
 
     def stats(self) -> dict[str, object]:
         """Return the last run's figures."""
@@ -84,11 +92,14 @@ class SequenceTrain(TrainTask):
 
 
 def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSettings:
-    asked = {name: request[name] for name in SETTINGS if request.get(name) is not None}
-    if "max_epochs" in request:
-        asked["epochs"] = request["max_epochs"]
-    kinds = {"epochs": int, "steps_per_epoch": int, "batch_size": int, "seed": int, "device": str}
-    return replace(settings, **{name: kinds.get(name, float)(value) for name, value in asked.items()})
+    """Apply a client's options; ``max_epochs`` (MONAI Label's name) without ``minutes`` limits the run by epochs."""
+    asked = {"epochs" if name == "max_epochs" else name: value for name, value in request.items() if value is not None}
+    chosen: dict[str, Any] = {name: kind(asked[name]) for name, kind in _KINDS.items() if name in asked}
+    if "epochs" in chosen and "minutes" not in chosen:
+        chosen["minutes"] = None
+    if isinstance(asked.get("device"), str):
+        chosen["device"] = asked["device"]
+    return replace(settings, **chosen)
 
 
 def _version(weights: LoadedWeights | None) -> str:

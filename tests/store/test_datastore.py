@@ -53,7 +53,8 @@ def test_images_come_with_their_row_of_the_table(store: CohortDatastore) -> None
 
 def test_an_image_without_a_row_is_known_by_its_name(store: CohortDatastore, folder: Path) -> None:
     (folder / "X9_DP.nii.gz").write_bytes((folder / "P1_CP.nii.gz").read_bytes())
-    assert store.get_image_info("X9_DP")["sequence"] == "DP"
+    assert store.records()["X9_DP"].sequence == "DP"
+    assert store.get_image_info("X9_DP")["sequence"] == ""
 
 
 def test_labelled_and_unlabelled_images_are_told_apart(store: CohortDatastore) -> None:

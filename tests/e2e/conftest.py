@@ -1,0 +1,101 @@
+"""The real server, as a process of its own on loopback, over a phantom cohort."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from lib.phantom.cohort import SMALL_SIZE, generate_cohort
+
+APP = Path(__file__).parents[2]
+START_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server."""
+
+    url: str
+    studies: Path
+    live: Path
+    process: subprocess.Popen
+
+
+def started_by_us(studies: Path, port: int) -> list[str]:
+    return [sys.executable, "main.py", "serve", "--studies", str(studies), "--port", str(port)]
+
+
+def started_by_stock_command(studies: Path, port: int) -> list[str]:
+    stock = Path(sys.executable).with_name("monailabel")
+    return [
+        str(stock),
+        "start_server",
+        "--app",
+        ".",
+        "--studies",
+        str(studies),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+
+
+@contextlib.contextmanager
+def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]] = started_by_us) -> Iterator[Server]:
+    """Start a server and wait for its first answer; end it by its id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "RENAL_LOOP_LIVE": str(live),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    log = live.parent / "server.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command(studies, port), cwd=APP, env=environment, stdout=file, stderr=file)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(url, process, log)
+        yield Server(url=url, studies=studies, live=live, process=process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+        process.wait()
+
+
+def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(f"{url}/info/", timeout=30).ok:
+                return
+        time.sleep(0.3)
+    pytest.fail(f"the server did not answer:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fourteen small phantom patients, all sequences, labels put aside in ``truth``."""
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    generate_cohort(folder, patients=14, seed=77, size=SMALL_SIZE)
+    (folder / "labels").rename(folder.parent / "truth")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(phantoms, tmp_path_factory.mktemp("server") / "live") as found:
+        yield found
