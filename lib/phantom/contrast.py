@@ -1,9 +1,9 @@
 """Signal equations, and the table that says how each sequence weights and enhances: one row a sequence.
 
 Contrast agent: gadobutrol, r1 = 5.2 and 5.0 and r2 = 6.1 and 7.1 L/(mmol s) in plasma at 1.5 T and 3 T (Rohrer et al.,
-Invest Radiol 2005;40:715-724). Concentrations are chosen so that masses enhance in the order, and about in the ratio,
-that Sun et al., Radiology 2009;250:793-802 measured (clear cell much more than chromophobe, chromophobe more than
-papillary); those of organs so that the phases look as they do in the clinic. They are not measurements.
+Invest Radiol 2005;40:715-724). Concentrations are assumed: of masses, so that they enhance in the order that
+Sun et al., Radiology 2009;250:793-802 found (clear cell, then chromophobe, then papillary); of organs, so that the
+phases look as they do in the clinic.
 """
 
 from __future__ import annotations

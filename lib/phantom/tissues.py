@@ -1,7 +1,9 @@
 """What every tissue is for the scanner: proton density, relaxation times and texture.
 
 Relaxation times at 1.5 T and 3 T, in ms: abdominal organs, muscle, marrow and fat from de Bazelaire et al.,
-Radiology 2004;230:652-659; blood from Stanisz et al., Magn Reson Med 2005;54:507-512. Rows marked (assumed) have no
+Radiology 2004;230:652-659, but for the T2 of the medulla, which is set 8 % longer so that pyramids show on T2; arterial
+blood from Stanisz et al., Magn Reson Med 2005;54:507-512. Proton densities, textures, spreads, bone, disc, lung, bowel
+and venous T2 are assumed. Rows marked (assumed) have no
 settled published value: fluids are set long, masses are set so that their T2 contrast with the cortex is the one that
 Pedrosa et al., RadioGraphics 2008;28:985-1003 describe in words (clear cell and oncocytoma bright, papillary and
 fat-poor angiomyolipoma dark, chromophobe in between).
