@@ -14,6 +14,7 @@ from lib.domain.sequences import SEQUENCES, SequenceSpec
 from lib.imaging.volume import Volume, write_volume
 
 SPACING_MM = (3.0, 3.0, 6.0)
+SET_BY_TOOLS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")  # the latter at the first optimiser step
 
 
 @pytest.fixture(params=list(SEQUENCES))
@@ -32,7 +33,7 @@ def unchanged_environment() -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {name: value for name, value in os.environ.items() if name not in SET_BY_TOOLS}
 
 
 def two_kidneys(seed: int = 0, shape: tuple[int, int, int] = (48, 40, 16)) -> tuple[Volume, Volume]:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import phantom, predict, serve, train
+from lib.cli import phantom, predict, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -18,6 +18,7 @@ app.command()(serve.serve)
 app.command()(phantom.phantom)
 app.command()(predict.predict)
 app.command()(train.train)
+app.command()(recogniser.train_recogniser)
 
 
 def run() -> int:

@@ -26,15 +26,16 @@ def save_overlay(image: Volume, label: Volume, path: Path, title: str = "") -> N
     """
     from matplotlib.figure import Figure
 
-    pixels, drawn = to_canonical(image), to_canonical(label).data
+    pixels = to_canonical(image)
+    values, drawn = pixels.data.astype(np.float32), to_canonical(label).data.astype(np.uint8)
     at = np.argwhere(drawn > 0).mean(axis=0) if drawn.any() else np.array(drawn.shape) / 2
-    low, high = np.percentile(pixels.data, _WINDOW_PERCENT)
+    low, high = np.percentile(values, _WINDOW_PERCENT)
     right, anterior, superior = pixels.spacing_mm
     figure = Figure(figsize=(11, 5), layout="constrained")
     views = ((2, anterior / right), (1, superior / right))
     for axes, (axis, aspect) in zip(figure.subplots(1, 2), views, strict=True):
         index = int(at[axis])
-        picture, outline = (np.take(data, index, axis).T[:, ::-1] for data in (pixels.data, drawn))
+        picture, outline = (np.take(data, index, axis).T[:, ::-1] for data in (values, drawn))
         axes.imshow(picture, cmap="gray", origin="lower", vmin=low, vmax=high, aspect=aspect)
         for row in STRUCTURES.values():
             if (outline == row.value).any():

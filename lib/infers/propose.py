@@ -15,7 +15,7 @@ from lib.imaging.volume import Volume
 from lib.ingest.recognise import recognise
 from lib.nets.networks import load_weights
 from lib.nets.predict import Predictor
-from lib.nets.recognise import Recogniser
+from lib.nets.recognise import Recogniser, load_recogniser
 from lib.registry.models import RECOGNISER, ModelFolder, stamp
 
 
@@ -109,5 +109,5 @@ class Proposer:
     def _classify(self, volume: Volume) -> Mapping[str, float]:
         with self._lock:
             if self._recogniser is None:
-                self._recogniser = Recogniser(load_weights(self.models.champion(RECOGNISER)))
+                self._recogniser = Recogniser(load_recogniser(self.models.champion(RECOGNISER)))
         return self._recogniser(volume)

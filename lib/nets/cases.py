@@ -109,7 +109,7 @@ def cut_batch(cases: Sequence[ReadyCase], plan: Plan, size: int, generator: torc
 
 
 def _draw(cases: Sequence[ReadyCase], generator: torch.Generator) -> tuple[ReadyCase, list[int]]:
-    """Pick a case and the centre of its patch."""
+    """Pick a case and the centre of its patch; a structure that no case shows leaves its share to the next one."""
     left = float(torch.rand((), generator=generator))
     for name, share in _FOCUS.items():
         having = [case for case in cases if name in case.places]

@@ -1,7 +1,7 @@
 """Training: labelled cases in, the best weights out, within a budget of minutes or of epochs.
 
 Seeded epochs on the CPU give the same weights again, bit for bit. The averaged (EMA) weights are the ones validated
-and returned: in a short run they are well ahead of the last step's.
+and returned.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FitSettings:
     epochs: int = 50
     steps_per_epoch: int = 25
     batch_size: int = 2
-    learning_rate: float = 8e-3
+    learning_rate: float = 2e-3
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

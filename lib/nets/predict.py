@@ -1,7 +1,7 @@
 """Prediction: an image in, a label on the image's own voxels out.
 
 Safe to call from several threads: nothing is changed after construction, and one lock lets a single image
-through the network at a time, which bounds memory and costs no speed because torch already uses every core.
+through at a time, which bounds memory; torch spreads that one over the cores.
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ def class_probabilities(image: Tensor, network: nn.Module, plan: Plan) -> Tensor
         float32 (classes, X, Y, Z) on the CPU.
     """
     shape = image.shape
-    window = [
-        min(limit, -(-n // step) * step) for n, limit, step in zip(shape, plan.window, plan.multiple, strict=True)
+    window = [  # at least two voxels along each axis of the deepest level: instance norm needs them
+        min(limit, max(-(-n // step), 2) * step)
+        for n, limit, step in zip(shape, plan.window, plan.multiple, strict=True)
     ]
     padded = pad_to(image, (window[0], window[1], window[2]))
     starts = [window_starts(n, w, _OVERLAP) for n, w in zip(padded.shape, window, strict=True)]

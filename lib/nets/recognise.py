@@ -32,7 +32,6 @@ _LEARNING_RATE = 1e-3
 _BATCH = 8
 _POOLED = (2, 2, 2)  # keeps roughly where in the body a brightness is
 _FEWEST_CODES = 2
-_HELD_OUT = 0.15  # share of the images that only calibrate
 _TEMPERATURES = torch.logspace(-0.5, 1.0, 61)
 # The curve stays gentle: the order and distance of tissue brightness is what tells one sequence from another.
 _STRENGTH = Strength(curve=0.15, gamma=0.1, noise=0.15, bias=0.2, scale=0.2)
@@ -174,7 +173,8 @@ def _plan_from(found: Any) -> RecogniserPlan:
 
 
 def train_recogniser(
-    cases: Sequence[tuple[Path, str]],
+    train: Sequence[tuple[Path, str]],
+    calibrate: Sequence[tuple[Path, str]],
     *,
     epochs: int = 30,
     minutes: float | None = None,
@@ -185,7 +185,8 @@ def train_recogniser(
     """Train and calibrate a classifier.
 
     Args:
-        cases: Image file and its sequence code; give images of patients that no test uses.
+        train: Image file and its sequence code.
+        calibrate: The same, of other patients: sets the temperature, and is what ``held_out_accuracy`` is measured on.
         epochs: Passes over the images.
         minutes: Ends the run early, reading included; the learning rate then fits the time.
         seed: Makes a run on the CPU that is limited by epochs repeatable.
@@ -201,21 +202,23 @@ def train_recogniser(
         BadImageError: When an image cannot be read.
     """
     began = time.monotonic()
-    codes = _codes(cases)
-    plan = RecogniserPlan(codes=codes)
-    with ThreadPoolExecutor(2) as pool:
-        seen = list(pool.map(lambda case: glance(read_volume(case[0]), plan), cases))
-    images, targets = torch.stack(seen)[:, None], torch.tensor([codes.index(code) for _, code in cases])
+    plan = RecogniserPlan(codes=_codes(train))
+    (images, targets), aside = _seen(train, plan), _seen(calibrate, plan)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(cases), generator=generator)
-    held_out = round(len(cases) * _HELD_OUT)
-    aside, used = order[:held_out], order[held_out:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_recogniser(plan).to(pick_device(device))
-    pace = _pace(began, minutes, epochs * math.ceil(len(used) / _BATCH), should_stop)
-    _learn(network, images[used], targets[used], plan, pace, generator)
-    return _calibrated(network.cpu().eval(), images[aside], targets[aside], plan)
+    pace = _pace(began, minutes, epochs * math.ceil(len(images) / _BATCH), should_stop)
+    _learn(network, images, targets, plan, pace, generator)
+    return _calibrated(network.cpu().eval(), *aside, plan)
+
+
+def _seen(cases: Sequence[tuple[Path, str]], plan: RecogniserPlan) -> tuple[Tensor, Tensor]:
+    """Images (N, 1, X, Y, Z) and class indices (N,)."""
+    with ThreadPoolExecutor(2) as pool:
+        images = list(pool.map(lambda case: glance(read_volume(case[0]), plan), cases))
+    targets = torch.tensor([plan.codes.index(code) for _, code in cases], dtype=torch.long)
+    return torch.stack(images)[:, None] if images else torch.empty((0, 1, *plan.shape)), targets
 
 
 def _codes(cases: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
