@@ -132,7 +132,7 @@ def test_an_unknown_structure_in_a_plan_is_refused(tiny_plan: Plan) -> None:
         build_network(replace(tiny_plan, structures=("spleen",)))
 
 
-@pytest.mark.parametrize("channels", [(), (8, 8), (7, 8, 8), (0, 8, 8)])
+@pytest.mark.parametrize("channels", [(), (8, 8), (-8, 8, 8), (0, 8, 8)])
 def test_channels_that_make_no_network_are_refused(tiny_plan: Plan, channels: tuple[int, ...]) -> None:
     with pytest.raises(BadWeightsError, match="channels"):
         build_network(replace(tiny_plan, channels=channels))

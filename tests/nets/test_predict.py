@@ -85,7 +85,7 @@ def test_the_label_is_on_the_images_grid_and_turns_with_it(
     assert np.array_equal(turned, reoriented(Volume(data=label, affine=image.affine), orientation).data)
 
 
-@given(seed=st.integers(0, 200), shape=st.tuples(*[st.integers(2, 40)] * 3))
+@given(seed=st.integers(0, 200), shape=st.tuples(*[st.integers(6, 40)] * 3))
 @settings(max_examples=25, deadline=None)
 def test_at_the_working_spacing_every_voxel_is_labelled_from_itself(seed: int, shape: tuple[int, int, int]) -> None:
     data = np.random.default_rng(seed).choice(np.array([10, 100, 200], np.float32), shape)
