@@ -18,6 +18,8 @@ PICTURES = Path(os.environ.get("RENAL_LOOP_TEST_PICTURES", Path(__file__).parent
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Exception ignored in.*socket"),  # MONAI Label's client leaves them to the
+    pytest.mark.filterwarnings("ignore:unclosed.*socket:ResourceWarning"),  # garbage collector
     pytest.mark.skipif(not SHARED.is_dir(), reason="the folder of real MR images is not on this machine"),
 ]
 IMAGES = {
