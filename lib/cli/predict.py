@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lib.cli.report import JsonFlag, report
-from lib.domain.cohort import COHORT_TABLE, read_cohort, record_of
+from lib.domain.cohort import COHORT_TABLE, read_cohort, record_of, recorded_sequence
 from lib.domain.errors import BadCohortError, RenalError
 from lib.domain.records import CaseRecord
 from lib.domain.sequences import get_sequence
@@ -39,7 +39,7 @@ def predict(
     for number, (record, path) in enumerate(records, start=1):
         try:
             proposal = proposer.propose(
-                read_volume(path), requested=requested, metadata=record.sequence, image_id=record.image_id
+                read_volume(path), requested=requested, metadata=recorded_sequence(record), image_id=record.image_id
             )
         except RenalError as error:
             failed[record.image_id] = f"{type(error).__name__}: {error}"

@@ -100,6 +100,11 @@ def record_of(image_id: str) -> CaseRecord:
     return CaseRecord(image_id=image_id, patient_id=image_id, sequence="")
 
 
+def recorded_sequence(record: CaseRecord) -> str:
+    """Sequence that a table states; empty when only the image's name tells it."""
+    return "" if record == record_of(record.image_id) else record.sequence
+
+
 def patients(records: Iterable[CaseRecord]) -> list[str]:
     """Distinct patients, sorted."""
     return sorted({record.patient_id for record in records})

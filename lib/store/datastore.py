@@ -19,7 +19,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
-from lib.domain.cohort import COHORT_TABLE, parse_cohort, record_of
+from lib.domain.cohort import COHORT_TABLE, parse_cohort, record_of, recorded_sequence
 from lib.domain.errors import BadRequestError, UnknownImageError
 from lib.domain.records import CaseRecord, LabelledImage, check_image_id
 from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, read_volume, write_bytes, write_volume
@@ -271,8 +271,7 @@ class CohortDatastore(Datastore):
         path, own = self._image(record.image_id), self._own(record.image_id)
         row = asdict(record)
         clinical = row.pop("clinical")
-        if record == record_of(record.image_id):
-            row["sequence"] = ""  # only the name tells, and it is recognised as such
+        row["sequence"] = recorded_sequence(record)
         sidecar = _read_json(self._folder / f"{record.image_id}.json")
         return {**clinical, **own, **row, "sidecar": sidecar, "name": path.name, "path": str(path)}
 
