@@ -60,7 +60,10 @@ class SequenceInfer(InferTask):
 
 
 def _write(label: Volume, suffix: str) -> str:
-    with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
+    """Write where no client writes: one on the same machine saves the reply under the same name in the folder above."""
+    folder = Path(tempfile.gettempdir()) / "renal-loop"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=suffix, delete=False) as file:
         path = Path(file.name)
     (write_nrrd if suffix == NRRD_SUFFIX else write_volume)(label, path)
     return str(path)
