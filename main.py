@@ -21,7 +21,8 @@ from lib.configs.settings import Settings
 from lib.configs.tasks import infer_tasks, train_tasks
 from lib.domain.errors import BadRequestError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
-from lib.store.datastore import FINAL, CohortDatastore
+from lib.store.cohort import FINAL, CohortStore
+from lib.store.datastore import CohortDatastore
 
 
 class RenalApp(MONAILabelApp):
@@ -44,7 +45,7 @@ class RenalApp(MONAILabelApp):
         if self.studies.startswith(("http://", "https://")):
             msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
             raise BadRequestError(msg)
-        return CohortDatastore(Path(self.studies))
+        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store))
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
@@ -67,7 +68,9 @@ class RenalApp(MONAILabelApp):
         if _is_upload(request["image"]):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
-        return dict(super().infer({**request, "image_info": info}, datastore))
+        result = dict(super().infer({**request, "image_info": info}, datastore))
+        self.datastore().store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        return result
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lib.cli.report import JsonFlag, report
+from lib.configs.settings import Settings
 from lib.domain.errors import BadCohortError, NotEnoughLabelsError
 from lib.domain.records import CaseScore, LabelledImage
 from lib.domain.sequences import get_sequence
@@ -74,12 +75,12 @@ def labelled_images(cohort: Path, sequence: str) -> list[LabelledImage]:
         UnknownSequenceError: When the code is not in the table.
     """
     from lib.nets.networks import ALL_SEQUENCES
-    from lib.store.datastore import CohortDatastore
+    from lib.store.cohort import CohortStore
 
     if not cohort.is_dir():
         msg = "the cohort is not a folder; expected a cohort folder with labels/final"
         raise BadCohortError(msg)
-    store = CohortDatastore(cohort)
+    store = CohortStore(cohort, Settings.from_conf({}).store)
     if sequence != ALL_SEQUENCES:
         return store.labelled(get_sequence(sequence).code)
     return [

@@ -24,12 +24,14 @@ class Settings:
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
+        store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
     """
 
     live: str = str(APP_FOLDER / "model" / "live")
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
+    store: str = ""
 
     @classmethod
     def from_conf(cls, conf: Mapping[str, str]) -> Settings:
@@ -46,6 +48,7 @@ class Settings:
             live=given.get("live", cls().live),
             device=given.get("device", cls().device),
             salt=given.get("salt", cls().salt),
+            store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
         )
 

@@ -12,7 +12,9 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
 ├── BadWeightsError             a weight file that cannot be trusted
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
-└── UnrecognisedSeriesError     no rule tells which sequence an image is
+├── UnrecognisedSeriesError     no rule tells which sequence an image is
+└── StorageError                labels cannot be read or written just now (HTTP 503)
+    └── StorageFullError        no room on the disk (HTTP 507)
 
 A message says what was seen and what was expected; it never carries a patient's name, id or path.
 """
@@ -82,3 +84,15 @@ class UnrecognisedSeriesError(RenalError):
     """Nothing tells which sequence an image is."""
 
     status = 422
+
+
+class StorageError(RenalError):
+    """The store cannot be read or written just now."""
+
+    status = 503
+
+
+class StorageFullError(StorageError):
+    """There is no room to write."""
+
+    status = 507

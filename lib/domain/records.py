@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +63,37 @@ class LabelledImage:
     image: Path
     label: Path
     drawn: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelVersion:
+    """One version of an image's label, as it was accepted.
+
+    Attributes:
+        number: 1-based, per image and tag.
+        final: Whether it is the one that counts.
+        path: Its file, which never changes.
+        sha256: Of that file, hexadecimal.
+        created: When it was accepted.
+        author: Who sent it, as the client says; empty when it does not.
+        source: ``client``, or ``folder`` when the file was found lying in the cohort folder.
+        structures: What was drawn; None when not known yet (a file that was found and not yet checked).
+        model_version: Version of the model whose proposal the reader started from; empty when there was none.
+        minutes: Time spent, when the client tells.
+    """
+
+    image_id: str
+    tag: str
+    number: int
+    final: bool
+    path: Path
+    sha256: str
+    created: datetime
+    author: str
+    source: Literal["client", "folder"]
+    structures: frozenset[str] | None
+    model_version: str
+    minutes: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lib.domain.errors import GeometryError
-from lib.imaging.volume import Volume
+from lib.imaging.volume import Grid, Volume
 
 GRID_TOLERANCE_MM = 0.01  # NIfTI keeps affines in float32: about 1e-4 mm at 300 mm from the isocentre
 
 
-def check_same_grid(label: Volume, image: Volume, *, tolerance_mm: float = GRID_TOLERANCE_MM) -> None:
+def check_same_grid(label: Volume, image: Volume | Grid, *, tolerance_mm: float = GRID_TOLERANCE_MM) -> None:
     """Refuse a label that does not lie on the image's voxels.
 
     Raises:
@@ -28,9 +28,19 @@ def check_same_grid(label: Volume, image: Volume, *, tolerance_mm: float = GRID_
         raise GeometryError(msg)
 
 
-def _corners_ras(volume: Volume) -> NDArray[np.float64]:
+def _corners_ras(volume: Volume | Grid) -> NDArray[np.float64]:
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.shape], indexing="ij")).reshape(3, -1)
     return np.asarray(volume.affine[:3, :3] @ corners + volume.affine[:3, 3:])
+
+
+def along(label: Volume, image: Grid) -> Volume:
+    """Permute and flip a label's axes so that they run along the image's; no voxel is changed.
+
+    A label on another grid comes back on another grid still: ``check_same_grid`` tells.
+    """
+    turn = nib.orientations.ornt_transform(nib.io_orientation(label.affine), nib.io_orientation(image.affine))
+    data = np.ascontiguousarray(nib.apply_orientation(label.data, turn))
+    return Volume(data=data, affine=label.affine @ nib.orientations.inv_ornt_aff(turn, label.shape))
 
 
 def to_canonical(volume: Volume) -> Volume:

@@ -25,6 +25,8 @@ MAX_VOXELS = 256 * 1024 * 1024
 _MAX_BYTES = MAX_VOXELS * 8 + 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _NIFTI2_SIZES = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
+_NO_FILE = "the image file does not exist; expected a NIfTI file"
+_DAMAGED = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 _GZIP_LEVEL = 1  # level 6 is five times slower for 4 % smaller files
 
 
@@ -53,6 +55,20 @@ class Volume:
         return i, j, k
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """Where the voxels of a file lie, without the voxels.
+
+    Attributes:
+        affine: As a Volume's.
+        integer: Whether the file stores integers, unscaled.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    integer: bool = True
+
+
 def image_stem(path: Path) -> str:
     """Name of a NIfTI file without its suffix; the bare name when it has none of them."""
     for suffix in NIFTI_SUFFIXES:
@@ -79,24 +95,58 @@ def read_volume(path: Path) -> Volume:
     return volume
 
 
-def read_label(path: Path) -> Volume:
+def read_grid(path: Path) -> Grid:
+    """Read only what the header says; the voxels may still be damaged.
+
+    Raises:
+        BadImageError: When the header is not one of a three-dimensional NIfTI image with an affine that places voxels.
+    """
+    try:
+        image = nib.load(path)
+    except FileNotFoundError:
+        raise BadImageError(_NO_FILE) from None
+    except _DAMAGED as error:
+        raise BadImageError(_not_an_image(error)) from None
+    shape, affine = _checked_grid(image)
+    scaled = any(
+        scale not in (None, default) for scale, default in zip(image.header.get_slope_inter(), (1, 0), strict=True)
+    )
+    return Grid(shape=shape, affine=affine, integer=image.get_data_dtype().kind in "iu" and not scaled)
+
+
+def read_label(path: Path, values: frozenset[int] = LABEL_VALUES) -> Volume:
     """Read a label as uint8.
+
+    Args:
+        path: NIfTI file.
+        values: What voxels may hold, 0 to 255; the structure table's values unless a client numbers otherwise.
 
     Raises:
         BadImageError: When the file is not a three-dimensional NIfTI image.
-        BadLabelError: When a voxel is not an integer of the structure table.
+        BadLabelError: When a voxel holds anything else.
     """
-    volume = _read(path, np.float64)
-    seen = np.unique(volume.data)
-    unknown = [value for value in seen.tolist() if value not in LABEL_VALUES]
-    if unknown:
-        msg = f"the label holds the value {unknown[0]:g}; expected integers out of {sorted(LABEL_VALUES)}"
+    volume = _read(path, np.float32)
+    known = np.isin(volume.data, sorted(values))
+    if not known.all():
+        seen = float(volume.data[~known][0])
+        msg = f"the label holds the value {seen:g}; expected integers out of {sorted(values)}"
         raise BadLabelError(msg)
     return Volume(data=volume.data.astype(np.uint8), affine=volume.affine)
 
 
 def _read(path: Path, dtype: type[np.floating]) -> Volume:
     image = _open(path)
+    shape, affine = _checked_grid(image)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged scale factors: seen as infinite by the caller
+            data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
+    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+        msg = f"the image's voxels cannot be read ({type(error).__name__}): the file is truncated or damaged"
+        raise BadImageError(msg) from None
+    return Volume(data=data, affine=affine)
+
+
+def _checked_grid(image: nib.Nifti1Image) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     shape = image.shape
     while len(shape) > AXES and shape[-1] == 1:
         shape = shape[:-1]
@@ -110,13 +160,8 @@ def _read(path: Path, dtype: type[np.floating]) -> Volume:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < np.finfo(np.float32).tiny:
         msg = "the image's affine cannot be inverted; expected a qform or sform that places every voxel"
         raise BadImageError(msg)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # damaged scale factors: seen as infinite by the caller
-            data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
-    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-        msg = f"the image's voxels cannot be read ({type(error).__name__}): the file is truncated or damaged"
-        raise BadImageError(msg) from None
-    return Volume(data=data, affine=affine)
+    i, j, k = shape
+    return (i, j, k), affine
 
 
 def _open(path: Path) -> nib.Nifti1Image:
@@ -125,11 +170,13 @@ def _open(path: Path) -> nib.Nifti1Image:
         kind = nib.Nifti2Image if payload[:4] in _NIFTI2_SIZES else nib.Nifti1Image
         return kind.from_bytes(payload)
     except FileNotFoundError:
-        msg = "the image file does not exist; expected a NIfTI file"
-        raise BadImageError(msg) from None
-    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error) as error:
-        msg = f"the file is not a NIfTI image, or damaged ({type(error).__name__}); expected .nii or .nii.gz"
-        raise BadImageError(msg) from None
+        raise BadImageError(_NO_FILE) from None
+    except _DAMAGED as error:
+        raise BadImageError(_not_an_image(error)) from None
+
+
+def _not_an_image(error: Exception) -> str:
+    return f"the file is not a NIfTI image, or damaged ({type(error).__name__}); expected .nii or .nii.gz"
 
 
 def _unpacked(path: Path) -> bytes:
@@ -149,16 +196,21 @@ def write_volume(volume: Volume, path: Path) -> None:
 
     The dtype is kept; bool becomes uint8.
     """
+    write_bytes(volume_bytes(volume, packed=path.name.endswith(".gz")), path)
+
+
+def volume_bytes(volume: Volume, *, packed: bool = True) -> bytes:
+    """Content of a NIfTI file; the same volume always gives the same bytes."""
     data = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
     image = nib.Nifti1Image(np.asanyarray(data), volume.affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(volume.affine, code=1)
     image.set_qform(volume.affine, code=1, strip_shears=True)
-    payload = image.to_bytes()
-    if path.name.endswith(".gz"):
-        packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # no time stamp: same bytes again
-        payload = packer.compress(payload) + packer.flush()
-    write_bytes(payload, path)
+    payload: bytes = image.to_bytes()
+    if not packed:
+        return payload
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # no time stamp in it
+    return packer.compress(payload) + packer.flush()
 
 
 def write_bytes(payload: bytes, path: Path) -> None:

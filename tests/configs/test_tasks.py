@@ -10,6 +10,7 @@ from lib.domain.sequences import SEQUENCES, SequenceSpec
 from lib.imaging.volume import read_label
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 from lib.phantom.contrast import CONTRAST
+from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
 
 SIXTH = "LDP"
@@ -24,7 +25,7 @@ def test_a_sixth_sequence_is_rows_only(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(CONTRAST, SIXTH, CONTRAST["DP"])
 
     generate_cohort(tmp_path / "cohort", patients=14, seed=3, size=SMALL_SIZE, sequences=[SIXTH])
-    store = CohortDatastore(tmp_path / "cohort")
+    store = CohortDatastore(CohortStore(tmp_path / "cohort"))
     settings = Settings.from_conf({"live": str(tmp_path / "live"), "device": "cpu"})
     name = f"segment_{SIXTH.lower()}"
     task = infer_tasks(settings)[name]

@@ -17,12 +17,13 @@ from lib.domain.errors import (
     UnknownImageError,
 )
 from lib.imaging.volume import Volume, read_label, write_volume
+from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
 
 
 @pytest.fixture
 def store(make_cohort: Callable[..., Path]) -> CohortDatastore:
-    return CohortDatastore(make_cohort(["P1", "P2"], ["CP", "NP"], labelled=["P1_CP"]))
+    return CohortDatastore(CohortStore(make_cohort(["P1", "P2"], ["CP", "NP"], labelled=["P1_CP"])))
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def drawn(store: CohortDatastore) -> Volume:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What a person sees in the folder, and the versions; not the database's own pages."""
+    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("store.sqlite")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def test_images_come_with_their_row_of_the_table(store: CohortDatastore) -> None:
@@ -53,7 +56,7 @@ def test_images_come_with_their_row_of_the_table(store: CohortDatastore) -> None
 
 def test_an_image_without_a_row_is_known_by_its_name(store: CohortDatastore, folder: Path) -> None:
     (folder / "X9_DP.nii.gz").write_bytes((folder / "P1_CP.nii.gz").read_bytes())
-    assert store.records()["X9_DP"].sequence == "DP"
+    assert store.store.records()["X9_DP"].sequence == "DP"
     assert store.get_image_info("X9_DP")["sequence"] == ""
 
 
@@ -72,7 +75,7 @@ def test_a_fitting_label_is_kept_with_what_was_drawn(store: CohortDatastore, dra
 
 
 def test_another_process_sees_the_label_at_once(store: CohortDatastore, folder: Path, drawn: Volume) -> None:
-    other = CohortDatastore(folder)
+    other = CohortDatastore(CohortStore(folder))
     submit(store, drawn.data, drawn.affine)
     assert other.get_labeled_images() == ["P1_CP", "P2_CP"]
 
@@ -158,10 +161,14 @@ def test_a_text_file_does_not_become_a_case(store: CohortDatastore, folder: Path
     assert "P3_CP" not in store.list_images()
 
 
-def test_removing_an_image_removes_its_labels(store: CohortDatastore, folder: Path) -> None:
+def test_a_removed_image_leaves_the_cohort_and_is_kept_aside(store: CohortDatastore, folder: Path) -> None:
+    label = Path(store.get_label_uri("P1_CP", "final"))
     store.update_label_info("P1_CP", "final", {"checked": True})
     store.remove_image("P1_CP")
-    assert not any("P1_CP." in name for name in files(folder))
+    assert store.list_images() == ["P1_NP", "P2_CP", "P2_NP"]
+    assert not any("P1_CP." in name for name in files(folder) if not name.startswith(".renal"))
+    assert label.is_file()
+    assert len(list((folder / ".renal" / "removed").iterdir())) == 1
 
 
 def test_the_listing_is_json_with_every_image_and_tag(store: CohortDatastore) -> None:

@@ -1,0 +1,504 @@
+"""The store: images and every version of every label of a cohort folder, for the server, training and commands at once.
+
+Order of saving a label: its version's file (fsync), then one transaction, then the copy in ``labels/<tag>/`` that
+other programs read. What was answered is in the first two; the third is repaired after a crash. Lock order: the
+folder's lock, then the database's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
+from lib.domain.records import CaseRecord, LabelledImage, LabelVersion, check_image_id
+from lib.imaging.volume import (
+    Grid,
+    Volume,
+    read_grid,
+    read_label,
+    read_volume,
+    volume_bytes,
+    write_bytes,
+    write_volume,
+)
+from lib.store.folder import CohortFolder, Stamp, checked_tag
+from lib.store.index import HeadRow, ImageRow, Index, ProposalRow, VersionRow, storage_errors
+from lib.store.labels import DRAWN, checked_label, drawn_structures
+from lib.store.legacy import import_legacy
+from lib.store.sync import FOLDER, add_version, follow_images, follow_labels, heads, show, version_file
+
+logger = logging.getLogger(__name__)
+
+FINAL = "final"
+_THE_READER = ("author", "user", "reader")  # what clients call the person who sends a label
+_EVERY_VALUE = frozenset(range(256))
+
+
+class CohortStore:
+    """Safe to share between threads; any number of processes may open the same folder."""
+
+    def __init__(self, root: Path, url: str = "") -> None:
+        """Open a folder, and take in what it holds.
+
+        Args:
+            root: Cohort folder, or a MONAI Label studies folder; made when it does not exist.
+            url: Database as SQLAlchemy writes it; SQLite inside the folder when empty.
+
+        Raises:
+            BadCohortError: When the table cannot be used, or the database is another cohort's.
+            StorageError: When folder or database cannot be written.
+        """
+        with storage_errors():
+            self.folder = CohortFolder(root)
+            with self.folder.lock:
+                self.index = Index(url or f"sqlite:///{self.folder.own / 'store.sqlite'}", self.folder.identity())
+        self._seen: Stamp | None = None
+        self._looking = Lock()
+        self.follow()
+        import_legacy(self.index, self.folder)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.index.close()
+
+    def follow(self) -> None:
+        """See what changed in the folder since the last call; cheap when nothing did."""
+        with self._looking, storage_errors():
+            stamp, seen = self.folder.stamp(), self._seen
+            if seen is None or stamp.images != seen.images:
+                follow_images(self.index, self.folder)
+            if seen is None or stamp != seen:
+                follow_labels(self.index, self.folder)
+            self._seen = stamp if stamp.settled else None
+
+    # ---- images
+
+    def records(self) -> dict[str, CaseRecord]:
+        """Every image by id, as ``cohort.csv`` describes it; by its file name where the table has no row."""
+        self.follow()
+        with self.index.read() as session:
+            rows = session.scalars(select(ImageRow).where(ImageRow.present).order_by(ImageRow.image_id)).all()
+        return {row.image_id: record_from(row) for row in rows}
+
+    def image_ids(self) -> list[str]:
+        """Ids of all images, sorted."""
+        return self._ids(ImageRow.present.is_(True))
+
+    def labelled_ids(self, tag: str = FINAL) -> list[str]:
+        """Ids of the images that have a label, sorted."""
+        return self._ids(ImageRow.present & _has_label(checked_tag(tag)))
+
+    def unlabelled_ids(self, tag: str = FINAL) -> list[str]:
+        """Ids of the images that have none, sorted."""
+        return self._ids(ImageRow.present & ~_has_label(checked_tag(tag)))
+
+    def image(self, image_id: str) -> ImageRow:
+        """One image's row.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        self.follow()
+        with self.index.read() as session:
+            row = session.get(ImageRow, image_id) if _plain(image_id) else None
+        if row is None or not row.present:
+            msg = "no image has this id; expected one of the ids that /datastore lists"
+            raise UnknownImageError(msg)
+        return row
+
+    def image_path(self, image_id: str) -> Path:
+        """An image's file.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        return self.folder.root / self.image(image_id).file
+
+    def grid(self, image_id: str) -> Grid:
+        """Where an image's voxels lie; read from the file once.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+            BadImageError: When the file is not an image.
+        """
+        row = self.image(image_id)
+        path = self.folder.root / row.file
+        changed_ns = path.stat().st_mtime_ns
+        if row.measured_ns == changed_ns and row.shape and row.affine:
+            return _grid(row.shape, row.affine)
+        grid = read_grid(path)
+        values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
+        with self.index.write() as session:
+            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
+        return grid
+
+    def merge_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        """Add a client's entries to an image.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        self.image(image_id)
+        with self.index.write() as session:
+            row = session.get_one(ImageRow, image_id)
+            row.info = {**row.info, **info}
+
+    def add_image(self, image_id: str, file: Path, info: Mapping[str, Any]) -> None:
+        """Copy an image into the folder.
+
+        Raises:
+            BadCohortError: When the id is unsafe.
+            BadRequestError: When the id is taken.
+            BadImageError: When the file is not a usable image.
+            StorageFullError: When there is no room.
+        """
+        check_image_id(image_id)
+        volume = read_volume(file)
+        with storage_errors(), self.folder.lock:
+            if image_id in self.folder.images():
+                msg = "an image with this id exists; expected a new id"
+                raise BadRequestError(msg)
+            write_volume(volume, self.folder.root / f"{image_id}.nii.gz")
+        if info:
+            self.merge_info(image_id, info)
+
+    def remove_image(self, image_id: str) -> None:
+        """Take an image and its labels out of the cohort; files and versions are kept in ``.renal``.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        row = self.image(image_id)
+        for version in self.versions(image_id):
+            if version.final:
+                self.remove_label(image_id, version.tag)
+        with storage_errors(), self.folder.lock:
+            aside = self.folder.own / "removed"
+            aside.mkdir(exist_ok=True)
+            (self.folder.root / row.file).replace(aside / f"{time.time_ns()}-{row.file}")
+        self.follow()
+
+    # ---- labels
+
+    def save_label(
+        self, image_id: str, file: Path, tag: str = FINAL, info: Mapping[str, Any] | None = None
+    ) -> LabelVersion:
+        """Accept a label only if it fits, as a new version that counts from now on.
+
+        Args:
+            image_id: Of an image of this folder.
+            file: NIfTI file.
+            tag: ``final`` for a reader's label.
+            info: What the client tells: ``label_info``, ``structures``, ``minutes``, ``author``, ``model_version`` …
+
+        Raises:
+            UnknownImageError: When no image has this id.
+            BadLabelError: When values are outside the table.
+            GeometryError: When it does not lie on the image's grid.
+            BadRequestError: When tag or parameters cannot be understood.
+            StorageFullError: When there is no room; nothing is kept then.
+        """
+        told = dict(info or {})
+        _minutes(told)
+        label, drawn = checked_label(file, self.grid(image_id), told)
+        return self._record(self._save(label, drawn, image_id, checked_tag(tag), told, "client"), final=True)
+
+    def versions(self, image_id: str, tag: str | None = None) -> list[LabelVersion]:
+        """Every version of an image's labels, oldest first.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        self.image(image_id)
+        found = select(VersionRow).where(VersionRow.image_id == image_id).order_by(VersionRow.id)
+        with self.index.read() as session:
+            rows = session.scalars(found if tag is None else found.where(VersionRow.tag == tag)).all()
+            count = set(session.scalars(select(HeadRow.version_id).where(HeadRow.image_id == image_id)))
+        return [self._record(row, final=row.id in count) for row in rows]
+
+    def label(self, image_id: str, tag: str = FINAL) -> LabelVersion:
+        """The version that counts.
+
+        Raises:
+            UnknownImageError: When there is no such image or label.
+        """
+        checked_tag(tag)
+        for version in self.versions(image_id, tag):
+            if version.final:
+                return version
+        msg = "there is no such label; expected the id of a labelled image and its tag"
+        raise UnknownImageError(msg)
+
+    def label_info(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
+        """What is known of the label that counts; empty when there is none.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        self.image(image_id)
+        with self.index.read() as session:
+            row = session.scalar(_head_version(image_id, checked_tag(tag)))
+        return _shown_info(row) if row else {}
+
+    def merge_label_info(self, image_id: str, tag: str, info: Mapping[str, Any]) -> None:
+        """Add a client's entries to the label that counts.
+
+        Raises:
+            UnknownImageError: When there is no such label.
+            BadRequestError: When ``structures`` is not a list of names.
+        """
+        self.label(image_id, tag)
+        with self.folder.lock:
+            with self.index.write() as session:
+                row = session.scalars(_head_version(image_id, tag)).one()
+                row.info = {**row.info, **info}
+                if DRAWN in info:
+                    row.structures = sorted(drawn_structures(info))
+            self._show(tag, image_id)
+
+    def remove_label(self, image_id: str, tag: str = FINAL) -> None:
+        """Let no version count; all of them are kept.
+
+        Raises:
+            UnknownImageError: When there is no such label.
+        """
+        self.label(image_id, tag)
+        with storage_errors(), self.folder.lock:
+            with self.index.write() as session:
+                session.execute(delete(HeadRow).where((HeadRow.image_id == image_id) & (HeadRow.tag == tag)))
+            for path in (self.folder.label(tag, image_id), self.folder.label_record(tag, image_id)):
+                path.unlink(missing_ok=True)
+
+    def labelled(self, code: str) -> list[LabelledImage]:
+        """Final labels of one sequence, with what was drawn in each: what a training run may use.
+
+        A label that was found in the folder is checked now; one that does not fit its image is left out, and said.
+        """
+        self.follow()
+        with self.index.read() as session:
+            rows = session.execute(
+                select(ImageRow, VersionRow)
+                .join(HeadRow, HeadRow.image_id == ImageRow.image_id)
+                .join(VersionRow, VersionRow.id == HeadRow.version_id)
+                .where(ImageRow.present & (ImageRow.sequence == code) & (HeadRow.tag == FINAL))
+                .order_by(ImageRow.image_id)
+            ).all()
+        usable = [(image, self._usable(version)) for image, version in rows]
+        return [
+            LabelledImage(
+                image_id=image.image_id,
+                patient_id=image.patient_id,
+                image=self.folder.root / image.file,
+                label=self.folder.version(version.file),
+                drawn=frozenset(version.structures or ()),
+            )
+            for image, version in usable
+            if version
+        ]
+
+    def record_proposal(self, image_id: str, task: str, model_version: str) -> None:
+        """Remember that a model proposed a label, so that the reader's can be traced to it."""
+        with self.index.write() as session:
+            session.add(
+                ProposalRow(image_id=image_id, task=task, model_version=model_version, created_ns=time.time_ns())
+            )
+
+    # ---- counting
+
+    def counts(self) -> dict[str, Any]:
+        """Images, and labels per tag."""
+        self.follow()
+        labels = (
+            select(HeadRow.tag, func.count())
+            .join(ImageRow, ImageRow.image_id == HeadRow.image_id)
+            .where(ImageRow.present)
+            .group_by(HeadRow.tag)
+        )
+        with self.index.read() as session:
+            total = session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.present)) or 0
+            tags = dict(session.execute(labels).all())
+        return {"total": total, "label_tags": tags}
+
+    def listing(self) -> Iterable[tuple[ImageRow, dict[str, dict[str, Any]]]]:
+        """Every image with what is known of its labels, by tag."""
+        self.follow()
+        with self.index.read() as session:
+            labels: dict[str, dict[str, dict[str, Any]]] = {}
+            for tag, row in session.execute(
+                select(HeadRow.tag, VersionRow).join(VersionRow, VersionRow.id == HeadRow.version_id)
+            ):
+                labels.setdefault(row.image_id, {})[tag] = _shown_info(row)
+            images = session.scalars(select(ImageRow).where(ImageRow.present).order_by(ImageRow.image_id)).all()
+        return [(image, labels.get(image.image_id, {})) for image in images]
+
+    # ---- inside
+
+    def _ids(self, which: ColumnElement[bool]) -> list[str]:
+        self.follow()
+        with self.index.read() as session:
+            return list(session.scalars(select(ImageRow.image_id).where(which).order_by(ImageRow.image_id)))
+
+    def _save(
+        self, label: Volume, drawn: frozenset[str], image_id: str, tag: str, told: dict[str, Any], source: str
+    ) -> VersionRow:
+        payload = volume_bytes(label)
+        created_ns, sha = time.time_ns(), hashlib.sha256(payload).hexdigest()
+        name = version_file(image_id, tag, created_ns, sha, ".nii.gz")
+        version = VersionRow(
+            image_id=image_id,
+            tag=tag,
+            file=name,
+            sha256=sha,
+            size=len(payload),
+            created_ns=created_ns,
+            author=_first_text(told, _THE_READER),
+            source=source,
+            structures=sorted(drawn),
+            minutes=_minutes(told),
+            info={**told, DRAWN: sorted(drawn), "ts": created_ns // 1_000_000_000},
+        )
+        with storage_errors(), self.folder.lock:
+            write_bytes(payload, self.folder.version(name))
+            try:
+                self._enter(version, str(told.get("model_version") or ""))
+            except BaseException:
+                self.folder.version(name).unlink(missing_ok=True)
+                raise
+            self._show(tag, image_id)
+        return version
+
+    def _enter(self, version: VersionRow, model_version: str) -> None:
+        with self.index.write() as session:
+            proposal = _last_proposal(session, version.image_id)
+            if proposal and model_version in ("", proposal.model_version):
+                version.proposal_id, version.model_version = proposal.id, proposal.model_version
+            else:
+                version.model_version = model_version
+            add_version(session, version)
+
+    def _show(self, tag: str, image_id: str) -> None:
+        with self.index.read() as session:
+            head = heads(session, image_id).get((tag, image_id))
+        if head:
+            show(self.folder, (tag, image_id), head)
+
+    def _usable(self, version: VersionRow) -> VersionRow | None:
+        """The version itself, or its renumbered or turned successor; None when it does not fit its image."""
+        if version.structures is not None:
+            return version
+        if version.refused is not None:
+            return None
+        file = self.folder.version(version.file)
+        try:
+            label, drawn = checked_label(file, self.grid(version.image_id), version.info, integers=False)
+        except RenalError as error:
+            refused = f"{type(error).__name__}: {error}"
+            logger.warning("a label found in the cohort folder is left out of training: %s", refused)
+            self._note(version, refused=refused)
+            return None
+        if not _holds(file, label):
+            return self._save(label, drawn, version.image_id, version.tag, version.info, FOLDER)
+        self._note(version, structures=sorted(drawn))
+        return version
+
+    def _note(self, version: VersionRow, **values: Any) -> None:
+        with self.index.write() as session:
+            session.execute(update(VersionRow).where(VersionRow.id == version.id).values(**values))
+        for name, value in values.items():
+            setattr(version, name, value)
+
+    def _record(self, row: VersionRow, *, final: bool) -> LabelVersion:
+        return LabelVersion(
+            image_id=row.image_id,
+            tag=row.tag,
+            number=row.number,
+            final=final,
+            path=self.folder.version(row.file),
+            sha256=row.sha256,
+            created=datetime.fromtimestamp(row.created_ns / 1e9, UTC),
+            author=row.author,
+            source="client" if row.source == "client" else "folder",
+            structures=None if row.structures is None else frozenset(row.structures),
+            model_version=row.model_version,
+            minutes=row.minutes,
+        )
+
+
+def record_from(row: ImageRow) -> CaseRecord:
+    """What crosses folder boundaries of an image's row."""
+    return CaseRecord(
+        image_id=row.image_id,
+        patient_id=row.patient_id,
+        sequence=row.sequence,
+        centre=row.centre,
+        vendor=row.vendor,
+        scanner_model=row.scanner_model,
+        field_t=row.field_t,
+        clinical=dict(row.clinical),
+    )
+
+
+def _plain(text: str) -> bool:
+    return text.isprintable() and "/" not in text and "\\" not in text and ".." not in text
+
+
+def _has_label(tag: str) -> ColumnElement[bool]:
+    return select(HeadRow).where((HeadRow.image_id == ImageRow.image_id) & (HeadRow.tag == tag)).exists()
+
+
+def _head_version(image_id: str, tag: str) -> Select[VersionRow]:
+    joined = select(VersionRow).join(HeadRow, HeadRow.version_id == VersionRow.id)
+    return joined.where((HeadRow.image_id == image_id) & (HeadRow.tag == tag))
+
+
+def _last_proposal(session: Session, image_id: str) -> ProposalRow | None:
+    newest = ProposalRow.id.desc()
+    return session.scalar(select(ProposalRow).where(ProposalRow.image_id == image_id).order_by(newest).limit(1))
+
+
+def _grid(shape: list[int], affine: list[float]) -> Grid:
+    i, j, k = shape
+    return Grid(shape=(i, j, k), affine=np.array(affine).reshape(4, 4))
+
+
+def _holds(file: Path, label: Volume) -> bool:
+    """Whether a file already says the same, voxel by voxel in the same order."""
+    found = read_label(file, _EVERY_VALUE)
+    return found.shape == label.shape and bool((found.data == label.data).all())
+
+
+def _shown_info(row: VersionRow) -> dict[str, Any]:
+    facts = {"version": row.number, "sha256": row.sha256, "source": row.source}
+    told = {"author": row.author, "model_version": row.model_version, "minutes": row.minutes}
+    return {"name": f"{row.image_id}.nii.gz", **row.info, **facts, **{name: v for name, v in told.items() if v}}
+
+
+def _first_text(told: Mapping[str, Any], names: Iterable[str]) -> str:
+    return next((text for name in names if isinstance(text := told.get(name), str) and text), "")
+
+
+def _minutes(told: Mapping[str, Any]) -> float | None:
+    """Minutes of annotation.
+
+    Raises:
+        BadRequestError: When they are no duration.
+    """
+    given = told.get("minutes")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        msg = f"minutes is {given!r}; expected the time spent as a number, zero or more"
+        raise BadRequestError(msg)
+    return float(given)

@@ -1,0 +1,231 @@
+"""Bring the index in line with the folder: new images, an edited table, labels that were put there by hand.
+
+What the index says about a label wins over the file that shows it: a file that holds an earlier version, or none, is
+what a crash between two steps leaves behind, and is written again. A file with unknown content is a new version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from lib.domain.cohort import record_of
+from lib.domain.records import CaseRecord
+from lib.store.folder import CohortFolder
+from lib.store.index import HeadRow, ImageRow, Index, VersionRow
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "folder"
+_FACTS = ("patient_id", "sequence", "centre", "vendor", "scanner_model", "field_t", "clinical")
+LabelKey = tuple[str, str]  # (tag, image id)
+
+
+def follow_images(index: Index, folder: CohortFolder) -> None:
+    """Add, change and hide rows of images until they say what folder and table say.
+
+    Raises:
+        BadCohortError: When the table cannot be used; nothing is changed then.
+    """
+    files, table = folder.images(), folder.table()
+    wanted = {image_id: _row(image_id, file, table.get(image_id)) for image_id, file in files.items()}
+    with index.read() as session:
+        known = {row["image_id"]: row for row in _known_images(session)}
+    new = [row for image_id, row in wanted.items() if image_id not in known]
+    changed = [row for image_id, row in wanted.items() if image_id in known and row != known[image_id]]
+    gone = [image_id for image_id, row in known.items() if row["present"] and image_id not in wanted]
+    if not (new or changed or gone):
+        return
+    with folder.lock, index.write() as session:
+        there = set(session.scalars(select(ImageRow.image_id)))
+        _insert_all(session, [row for row in new if row["image_id"] not in there])
+        for row in changed:
+            session.execute(update(ImageRow).where(ImageRow.image_id == row["image_id"]).values(**row))
+        for image_id in gone:
+            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(present=False))
+
+
+def _row(image_id: str, file: str, stated: CaseRecord | None) -> dict[str, Any]:
+    record = stated or record_of(image_id)
+    by = "table" if stated and stated.sequence else "name" if record.sequence else ""
+    facts = {name: getattr(record, name) for name in _FACTS}
+    return {
+        "image_id": image_id,
+        "file": file,
+        "present": True,
+        "recognised_by": by,
+        **facts,
+        "clinical": dict(record.clinical),
+    }
+
+
+def _known_images(session: Session) -> list[dict[str, Any]]:
+    names = ("image_id", "file", "present", "recognised_by", *_FACTS)
+    rows = session.execute(select(*(getattr(ImageRow, name) for name in names)))
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _insert_all(session: Session, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        session.execute(insert(ImageRow), rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The version that counts, as the index has it."""
+
+    version_id: int
+    number: int
+    file: str
+    sha256: str
+    size: int
+    created_ns: int
+    info: Mapping[str, Any]
+
+
+def heads(session: Session, *images: str) -> dict[LabelKey, Head]:
+    """Labels that count, by (tag, image id): of some images, or of all when none is named."""
+    columns = (VersionRow.id, VersionRow.number, VersionRow.file, VersionRow.sha256, VersionRow.size)
+    query = select(HeadRow.tag, HeadRow.image_id, *columns, VersionRow.created_ns, VersionRow.info).join(
+        VersionRow, VersionRow.id == HeadRow.version_id
+    )
+    rows = session.execute(query.where(HeadRow.image_id.in_(images)) if images else query)
+    return {
+        (tag, image_id): Head(
+            version_id=id_, number=number, file=file, sha256=sha, size=size, created_ns=created, info=info
+        )
+        for tag, image_id, id_, number, file, sha, size, created, info in rows
+    }
+
+
+def follow_labels(index: Index, folder: CohortFolder) -> None:
+    """Take in label files that are new, and show again what the index says where a file does not."""
+    with index.read() as session:
+        odd = _odd_labels(session, folder)
+    if not odd:
+        return
+    with folder.lock:
+        with index.read() as session:
+            known, odd = heads(session), _odd_labels(session, folder)
+            former = _former_contents(session, odd)
+        found = []
+        for key in odd:
+            path, head = folder.label(*key), known.get(key)
+            if head and (not path.is_file() or (*key, _sha256(path)) in former):
+                show(folder, key, head)
+            elif path.is_file():
+                found.append(_found(folder, key, path))
+        if found:
+            with index.write() as session:
+                for version in found:
+                    add_version(session, version)
+            logger.info("%d labels were found in the cohort folder", len(found))
+
+
+def _odd_labels(session: Session, folder: CohortFolder) -> list[LabelKey]:
+    """Labels whose file is not what the index last put there; images without a row are none of ours."""
+    known, files = heads(session), folder.labels()
+    images = set(session.scalars(select(ImageRow.image_id).where(ImageRow.present)))
+    return [
+        key
+        for key in sorted({*known, *files})
+        if key[1] in images and not (key in known and key in files and _is_shown(files[key], known[key]))
+    ]
+
+
+def _is_shown(file: os.stat_result, head: Head) -> bool:
+    return (file.st_size, file.st_mtime_ns) == (head.size, head.created_ns)
+
+
+def _former_contents(session: Session, keys: list[LabelKey]) -> set[tuple[str, str, str]]:
+    if not keys:
+        return set()
+    images = {image_id for _, image_id in keys}
+    rows = session.execute(select(VersionRow.tag, VersionRow.image_id, VersionRow.sha256))
+    return {(tag, image_id, sha) for tag, image_id, sha in rows if image_id in images}
+
+
+def show(folder: CohortFolder, key: LabelKey, head: Head) -> None:
+    """Put the version that counts where other programs look for it; its time stamp says which version it is."""
+    tag, image_id = key
+    source, former = folder.version(head.file), folder.label(tag, image_id)
+    path = former.with_name(image_id + source.name[source.name.index(".") :])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _replace(json.dumps(dict(head.info), default=str).encode(), folder.label_record(tag, image_id), None)
+        _replace(source.read_bytes(), path, head.created_ns)
+        if former != path:
+            former.unlink(missing_ok=True)
+    except OSError as error:  # the version itself is safe; the next look at the folder tries again
+        logger.warning("a label could not be shown in the cohort folder (%s)", error.strerror)
+
+
+def _replace(payload: bytes, path: Path, time_ns: int | None) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        if time_ns is not None:
+            os.utime(part, ns=(time_ns, time_ns))
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _found(folder: CohortFolder, key: LabelKey, path: Path) -> VersionRow:
+    """Keep a file that somebody put there as a version. It is checked when it is first used."""
+    tag, image_id = key
+    stat, sha = path.stat(), _sha256(path)
+    file = version_file(image_id, tag, stat.st_mtime_ns, sha, path.name.removeprefix(image_id))
+    kept = folder.version(file)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, kept)
+    return VersionRow(
+        image_id=image_id,
+        tag=tag,
+        file=file,
+        sha256=sha,
+        size=stat.st_size,
+        created_ns=stat.st_mtime_ns,
+        source=FOLDER,
+        info=_read_object(folder.label_record(tag, image_id)),
+    )
+
+
+def version_file(image_id: str, tag: str, created_ns: int, sha256: str, suffix: str) -> str:
+    """Name of a version's file, below the folder of versions."""
+    return f"{image_id}/{tag}-{created_ns}-{sha256[:12]}{suffix}"
+
+
+def add_version(session: Session, version: VersionRow) -> None:
+    """Number a version and make it the one that counts."""
+    same = (VersionRow.image_id == version.image_id) & (VersionRow.tag == version.tag)
+    version.number = (session.scalar(select(func.max(VersionRow.number)).where(same)) or 0) + 1
+    session.add(version)
+    session.flush()
+    session.merge(HeadRow(image_id=version.image_id, tag=version.tag, version_id=version.id))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
