@@ -14,9 +14,11 @@ from typing import Any
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib import __version__
+from lib.activelearning import random
 from lib.configs.settings import Settings
 from lib.configs.tasks import infer_tasks, train_tasks
 from lib.domain.errors import BadRequestError, UnknownModelError
@@ -54,6 +56,10 @@ class RenalApp(MONAILabelApp):
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
         return dict(train_tasks(self.settings))
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """MONAI Label's own reads every image on every click."""
+        return {random.NAME: random.RandomUnlabelled()}
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Propose a label for an image of the datastore, or for an uploaded one."""

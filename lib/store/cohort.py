@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
@@ -44,6 +44,17 @@ logger = logging.getLogger(__name__)
 FINAL = "final"
 _THE_READER = ("author", "user", "reader")  # what clients call the person who sends a label
 _EVERY_VALUE = frozenset(range(256))
+_LISTED = [column for column in ImageRow.__table__.columns if column.name not in ("shape", "affine")]
+_SHOWN = (
+    VersionRow.image_id,
+    VersionRow.number,
+    VersionRow.sha256,
+    VersionRow.source,
+    VersionRow.author,
+    VersionRow.model_version,
+    VersionRow.minutes,
+    VersionRow.info,
+)
 
 
 class CohortStore:
@@ -77,10 +88,11 @@ class CohortStore:
         """See what changed in the folder since the last call; cheap when nothing did."""
         with self._looking, storage_errors():
             stamp, seen = self.folder.stamp(), self._seen
+            if stamp == seen:
+                return
             if seen is None or stamp.images != seen.images:
                 follow_images(self.index, self.folder)
-            if seen is None or stamp != seen:
-                follow_labels(self.index, self.folder)
+            follow_labels(self.index, self.folder)
             self._seen = stamp if stamp.settled else None
 
     # ---- images
@@ -331,17 +343,23 @@ class CohortStore:
             tags = dict(session.execute(labels).all())
         return {"total": total, "label_tags": tags}
 
-    def listing(self) -> Iterable[tuple[ImageRow, dict[str, dict[str, Any]]]]:
-        """Every image with what is known of its labels, by tag."""
+    def listing(self) -> list[tuple[ImageRow, dict[str, dict[str, Any]]]]:
+        """Every image with what is known of its labels, by tag; rows are read-only views."""
         self.follow()
+        labels: dict[str, dict[str, dict[str, Any]]] = {}
         with self.index.read() as session:
-            labels: dict[str, dict[str, dict[str, Any]]] = {}
-            for tag, row in session.execute(
-                select(HeadRow.tag, VersionRow).join(VersionRow, VersionRow.id == HeadRow.version_id)
-            ):
-                labels.setdefault(row.image_id, {})[tag] = _shown_info(row)
-            images = session.scalars(select(ImageRow).where(ImageRow.present).order_by(ImageRow.image_id)).all()
-        return [(image, labels.get(image.image_id, {})) for image in images]
+            query = select(*_SHOWN, HeadRow.tag).join(HeadRow, HeadRow.version_id == VersionRow.id)
+            for row in session.execute(query):
+                labels.setdefault(row.image_id, {})[row.tag] = _shown_info(row)
+            images = session.execute(select(*_LISTED).where(ImageRow.present).order_by(ImageRow.image_id)).all()
+        return [(image, labels.get(image.image_id, {})) for image in images]  # type: ignore[misc]
+
+    def unlabelled_info(self, tag: str = FINAL) -> dict[str, dict[str, Any]]:
+        """Clients' entries of the images that have no label, by id."""
+        self.follow()
+        query = select(ImageRow.image_id, ImageRow.info).where(ImageRow.present & ~_has_label(checked_tag(tag)))
+        with self.index.read() as session:
+            return dict(session.execute(query.order_by(ImageRow.image_id)).all())
 
     # ---- inside
 
@@ -390,9 +408,12 @@ class CohortStore:
 
     def _show(self, tag: str, image_id: str) -> None:
         with self.index.read() as session:
-            head = heads(session, image_id).get((tag, image_id))
+            head = heads(session, {(tag, image_id)}).get((tag, image_id))
+        before = self.folder.stamp()
         if head:
             show(self.folder, (tag, image_id), head)
+        if self._seen == before:  # nobody else changed anything: no need to look at the whole folder again
+            self._seen = self.folder.stamp()
 
     def _usable(self, version: VersionRow) -> VersionRow | None:
         """The version itself, or its renumbered or turned successor; None when it does not fit its image."""
@@ -479,7 +500,7 @@ def _holds(file: Path, label: Volume) -> bool:
     return found.shape == label.shape and bool((found.data == label.data).all())
 
 
-def _shown_info(row: VersionRow) -> dict[str, Any]:
+def _shown_info(row: VersionRow | Row[Any]) -> dict[str, Any]:
     facts = {"version": row.number, "sha256": row.sha256, "source": row.source}
     told = {"author": row.author, "model_version": row.model_version, "minutes": row.minutes}
     return {"name": f"{row.image_id}.nii.gz", **row.info, **facts, **{name: v for name, v in told.items() if v}}

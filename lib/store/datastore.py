@@ -6,19 +6,19 @@ import io
 import json
 import tempfile
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 
-from lib.domain.cohort import recorded_sequence
 from lib.domain.errors import BadRequestError
 from lib.domain.records import LabelledImage
-from lib.store.cohort import FINAL, CohortStore, record_from
+from lib.store.cohort import FINAL, CohortStore
 from lib.store.index import ImageRow
+from lib.store.sync import TABLE
 
 _NAME, _DESCRIPTION = "cohort", "Cohort folder"
+_FACTS = ("image_id", "patient_id", "centre", "vendor", "scanner_model", "field_t")
 
 
 class CohortDatastore(Datastore):
@@ -158,11 +158,14 @@ class CohortDatastore(Datastore):
         return self.store.labelled(code)
 
     def _row_info(self, image: ImageRow) -> dict[str, Any]:
-        record = record_from(image)
-        row = {name: value for name, value in asdict(record).items() if name != "clinical"}
-        row["sequence"] = recorded_sequence(record)
-        path = self.store.folder.root / image.file
-        return {**record.clinical, **image.info, **row, "name": path.name, "path": str(path)}
+        return {
+            **image.clinical,
+            **image.info,
+            **{name: getattr(image, name) for name in _FACTS},
+            "sequence": image.sequence if image.recognised_by == TABLE else "",
+            "name": image.file,
+            "path": f"{self.store.folder.root}/{image.file}",
+        }
 
 
 def _suffix(image: ImageRow) -> str:

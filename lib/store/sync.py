@@ -10,8 +10,7 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,9 @@ from lib.store.index import HeadRow, ImageRow, Index, VersionRow
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "folder"
+TABLE, NAME = "table", "name"  # what told the sequence of an image
+FOLDER = "folder"  # where a label came from
+_FEW = 500  # so many ids are named in a query; for more, the whole table is read
 _FACTS = ("patient_id", "sequence", "centre", "vendor", "scanner_model", "field_t", "clinical")
 LabelKey = tuple[str, str]  # (tag, image id)
 
@@ -57,7 +58,7 @@ def follow_images(index: Index, folder: CohortFolder) -> None:
 
 def _row(image_id: str, file: str, stated: CaseRecord | None) -> dict[str, Any]:
     record = stated or record_of(image_id)
-    by = "table" if stated and stated.sequence else "name" if record.sequence else ""
+    by = TABLE if stated and stated.sequence else NAME if record.sequence else ""
     facts = {name: getattr(record, name) for name in _FACTS}
     return {
         "image_id": image_id,
@@ -84,27 +85,21 @@ def _insert_all(session: Session, rows: list[dict[str, Any]]) -> None:
 class Head:
     """The version that counts, as the index has it."""
 
-    version_id: int
-    number: int
     file: str
-    sha256: str
-    size: int
-    created_ns: int
     info: Mapping[str, Any]
+    created_ns: int
 
 
-def heads(session: Session, *images: str) -> dict[LabelKey, Head]:
-    """Labels that count, by (tag, image id): of some images, or of all when none is named."""
-    columns = (VersionRow.id, VersionRow.number, VersionRow.file, VersionRow.sha256, VersionRow.size)
-    query = select(HeadRow.tag, HeadRow.image_id, *columns, VersionRow.created_ns, VersionRow.info).join(
-        VersionRow, VersionRow.id == HeadRow.version_id
-    )
-    rows = session.execute(query.where(HeadRow.image_id.in_(images)) if images else query)
+def heads(session: Session, keys: Collection[LabelKey]) -> dict[LabelKey, Head]:
+    """Labels that count among some, by (tag, image id)."""
+    images = {image_id for _, image_id in keys}
+    columns = (HeadRow.tag, HeadRow.image_id, VersionRow.file, VersionRow.info, VersionRow.created_ns)
+    query = select(*columns).join(VersionRow, VersionRow.id == HeadRow.version_id)
+    few = query.where(HeadRow.image_id.in_(images)) if len(images) <= _FEW else query
     return {
-        (tag, image_id): Head(
-            version_id=id_, number=number, file=file, sha256=sha, size=size, created_ns=created, info=info
-        )
-        for tag, image_id, id_, number, file, sha, size, created, info in rows
+        (tag, image_id): Head(file=file, info=info, created_ns=created)
+        for tag, image_id, file, info, created in session.execute(few)
+        if (tag, image_id) in keys
     }
 
 
@@ -116,10 +111,11 @@ def follow_labels(index: Index, folder: CohortFolder) -> None:
         return
     with folder.lock:
         with index.read() as session:
-            known, odd = heads(session), _odd_labels(session, folder)
+            odd = _odd_labels(session, folder)
+            known = heads(session, odd)
             former = _former_contents(session, odd)
         found = []
-        for key in odd:
+        for key in sorted(odd):
             path, head = folder.label(*key), known.get(key)
             if head and (not path.is_file() or (*key, _sha256(path)) in former):
                 show(folder, key, head)
@@ -132,27 +128,25 @@ def follow_labels(index: Index, folder: CohortFolder) -> None:
             logger.info("%d labels were found in the cohort folder", len(found))
 
 
-def _odd_labels(session: Session, folder: CohortFolder) -> list[LabelKey]:
+def _odd_labels(session: Session, folder: CohortFolder) -> set[LabelKey]:
     """Labels whose file is not what the index last put there; images without a row are none of ours."""
-    known, files = heads(session), folder.labels()
-    images = set(session.scalars(select(ImageRow.image_id).where(ImageRow.present)))
-    return [
-        key
-        for key in sorted({*known, *files})
-        if key[1] in images and not (key in known and key in files and _is_shown(files[key], known[key]))
-    ]
+    columns = (HeadRow.tag, HeadRow.image_id, VersionRow.size, VersionRow.created_ns)
+    rows = session.execute(select(*columns).join(VersionRow, VersionRow.id == HeadRow.version_id))
+    said = {((tag, image_id), size, created) for tag, image_id, size, created in rows}
+    shown = {(key, stat.st_size, stat.st_mtime_ns) for key, stat in folder.labels().items()}
+    odd = {key for key, _, _ in said ^ shown}
+    if not odd:
+        return odd
+    present = set(session.scalars(select(ImageRow.image_id).where(ImageRow.present)))
+    return {key for key in odd if key[1] in present}
 
 
-def _is_shown(file: os.stat_result, head: Head) -> bool:
-    return (file.st_size, file.st_mtime_ns) == (head.size, head.created_ns)
-
-
-def _former_contents(session: Session, keys: list[LabelKey]) -> set[tuple[str, str, str]]:
+def _former_contents(session: Session, keys: Collection[LabelKey]) -> set[tuple[str, str, str]]:
+    """Contents (tag, image id, sha256) that some labels have had."""
     if not keys:
         return set()
-    images = {image_id for _, image_id in keys}
     rows = session.execute(select(VersionRow.tag, VersionRow.image_id, VersionRow.sha256))
-    return {(tag, image_id, sha) for tag, image_id, sha in rows if image_id in images}
+    return {(tag, image_id, sha) for tag, image_id, sha in rows if (tag, image_id) in keys}
 
 
 def show(folder: CohortFolder, key: LabelKey, head: Head) -> None:
@@ -188,11 +182,12 @@ def _replace(payload: bytes, path: Path, time_ns: int | None) -> None:
 def _found(folder: CohortFolder, key: LabelKey, path: Path) -> VersionRow:
     """Keep a file that somebody put there as a version. It is checked when it is first used."""
     tag, image_id = key
-    stat, sha = path.stat(), _sha256(path)
+    stat, payload = path.stat(), path.read_bytes()
+    sha = hashlib.sha256(payload).hexdigest()
     file = version_file(image_id, tag, stat.st_mtime_ns, sha, path.name.removeprefix(image_id))
     kept = folder.version(file)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, kept)
+    kept.write_bytes(payload)
     return VersionRow(
         image_id=image_id,
         tag=tag,

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import MONAILabelException
 
 from lib.domain.errors import RenalError
+from lib.web import listing
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ def install(app: FastAPI) -> None:
     MONAI Label builds its application before ours exists, and Starlette freezes the handlers at the first event;
     dropping the built stack makes it build again, with ours, at the next request.
     """
+    listing.install(app)
     app.add_exception_handler(RenalError, _renal_error)
     app.add_exception_handler(MONAILabelException, _framework_error)
     app.add_exception_handler(json.JSONDecodeError, _bad_json)

@@ -1,0 +1,1 @@
+"""Ask: which case comes next."""
