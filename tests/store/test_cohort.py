@@ -25,8 +25,8 @@ def folder(make_cohort: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path) -> Iterator[CohortStore]:
-    found = CohortStore(folder)
+def store(folder: Path, database: str) -> Iterator[CohortStore]:
+    found = CohortStore(folder, database)
     yield found
     found.close()
 
@@ -75,23 +75,25 @@ def test_a_removed_label_no_longer_counts_and_is_kept(store: CohortStore) -> Non
         store.label("P1_CP")
 
 
-def test_a_label_that_somebody_copied_into_the_folder_is_the_next_version(store: CohortStore, folder: Path) -> None:
+def test_a_label_that_somebody_copied_into_the_folder_is_the_next_version(
+    store: CohortStore, folder: Path, database: str
+) -> None:
     (folder / "labels/final/P1_CP.nii.gz").write_bytes(label_file(folder, 7).read_bytes())
     (folder / "labels/final/P2_NP.nii.gz").write_bytes(label_file(folder, 8).read_bytes())
     assert store.labelled_ids() == ["P1_CP", "P2_NP"]
-    reopened = CohortStore(folder)
+    reopened = CohortStore(folder, database)
     assert [version.number for version in reopened.versions("P1_CP")] == [1, 2]
     np.testing.assert_array_equal(content(reopened.label("P1_CP").path), content(label_file(folder, 7)))
     reopened.close()
 
 
-def test_what_a_crash_leaves_half_shown_is_shown_again(store: CohortStore, folder: Path) -> None:
+def test_what_a_crash_leaves_half_shown_is_shown_again(store: CohortStore, folder: Path, database: str) -> None:
     shown = folder / "labels/final/P2_CP.nii.gz"
     first = store.save_label("P2_CP", label_file(folder, 5))
     second = store.save_label("P2_CP", label_file(folder, 9))
     for leave in (lambda: shown.unlink(), lambda: shown.write_bytes(first.path.read_bytes())):
         leave()
-        again = CohortStore(folder)
+        again = CohortStore(folder, database)
         assert again.label("P2_CP").sha256 == second.sha256
         assert shown.read_bytes() == second.path.read_bytes()
         assert len(again.versions("P2_CP")) == 2
