@@ -14,30 +14,24 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-import numpy as np
 from sqlalchemy import ColumnElement, Row, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
-from lib.domain.records import CaseRecord, LabelledImage, LabelVersion, check_image_id
+from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import (
-    Grid,
     Volume,
-    read_grid,
     read_label,
-    read_volume,
     volume_bytes,
     write_bytes,
-    write_volume,
 )
-from lib.store.folder import CohortFolder, Stamp, checked_tag
-from lib.store.index import HeadRow, ImageRow, Index, ProposalRow, VersionRow, storage_errors
+from lib.store.folder import checked_tag
+from lib.store.images import ImageStore
+from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
 from lib.store.labels import DRAWN, checked_label, drawn_structures
-from lib.store.legacy import import_legacy
-from lib.store.sync import FOLDER, add_version, follow_images, follow_labels, heads, show, version_file
+from lib.store.sync import FOLDER, add_version, heads, show, version_file
 
 logger = logging.getLogger(__name__)
 
@@ -57,56 +51,8 @@ _SHOWN = (
 )
 
 
-class CohortStore:
-    """Safe to share between threads; any number of processes may open the same folder."""
-
-    def __init__(self, root: Path, url: str = "") -> None:
-        """Open a folder, and take in what it holds.
-
-        Args:
-            root: Cohort folder, or a MONAI Label studies folder; made when it does not exist.
-            url: Database as SQLAlchemy writes it; SQLite inside the folder when empty.
-
-        Raises:
-            BadCohortError: When the table cannot be used, or the database is another cohort's.
-            StorageError: When folder or database cannot be written.
-        """
-        with storage_errors():
-            self.folder = CohortFolder(root)
-            with self.folder.lock:
-                self.index = Index(url or f"sqlite:///{self.folder.own / 'store.sqlite'}", self.folder.identity())
-        self._seen: Stamp | None = None
-        self._looking = Lock()
-        self.follow()
-        import_legacy(self.index, self.folder)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self.index.close()
-
-    def follow(self) -> None:
-        """See what changed in the folder since the last call; cheap when nothing did."""
-        with self._looking, storage_errors():
-            stamp, seen = self.folder.stamp(), self._seen
-            if stamp == seen:
-                return
-            if seen is None or stamp.images != seen.images:
-                follow_images(self.index, self.folder)
-            follow_labels(self.index, self.folder)
-            self._seen = stamp if stamp.settled else None
-
-    # ---- images
-
-    def records(self) -> dict[str, CaseRecord]:
-        """Every image by id, as ``cohort.csv`` describes it; by its file name where the table has no row."""
-        self.follow()
-        with self.index.read() as session:
-            rows = session.scalars(select(ImageRow).where(ImageRow.present).order_by(ImageRow.image_id)).all()
-        return {row.image_id: record_from(row) for row in rows}
-
-    def image_ids(self) -> list[str]:
-        """Ids of all images, sorted."""
-        return self._ids(ImageRow.present.is_(True))
+class CohortStore(ImageStore):
+    """An ImageStore with every version of every label."""
 
     def labelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have a label, sorted."""
@@ -115,76 +61,6 @@ class CohortStore:
     def unlabelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have none, sorted."""
         return self._ids(ImageRow.present & ~_has_label(checked_tag(tag)))
-
-    def image(self, image_id: str) -> ImageRow:
-        """One image's row.
-
-        Raises:
-            UnknownImageError: When no image has this id.
-        """
-        self.follow()
-        with self.index.read() as session:
-            row = session.get(ImageRow, image_id) if _plain(image_id) else None
-        if row is None or not row.present:
-            msg = "no image has this id; expected one of the ids that /datastore lists"
-            raise UnknownImageError(msg)
-        return row
-
-    def image_path(self, image_id: str) -> Path:
-        """An image's file.
-
-        Raises:
-            UnknownImageError: When no image has this id.
-        """
-        return self.folder.root / self.image(image_id).file
-
-    def grid(self, image_id: str) -> Grid:
-        """Where an image's voxels lie; read from the file once.
-
-        Raises:
-            UnknownImageError: When no image has this id.
-            BadImageError: When the file is not an image.
-        """
-        row = self.image(image_id)
-        path = self.folder.root / row.file
-        changed_ns = path.stat().st_mtime_ns
-        if row.measured_ns == changed_ns and row.shape and row.affine:
-            return _grid(row.shape, row.affine)
-        grid = read_grid(path)
-        values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
-        with self.index.write() as session:
-            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
-        return grid
-
-    def merge_info(self, image_id: str, info: Mapping[str, Any]) -> None:
-        """Add a client's entries to an image.
-
-        Raises:
-            UnknownImageError: When no image has this id.
-        """
-        self.image(image_id)
-        with self.index.write() as session:
-            row = session.get_one(ImageRow, image_id)
-            row.info = {**row.info, **info}
-
-    def add_image(self, image_id: str, file: Path, info: Mapping[str, Any]) -> None:
-        """Copy an image into the folder.
-
-        Raises:
-            BadCohortError: When the id is unsafe.
-            BadRequestError: When the id is taken.
-            BadImageError: When the file is not a usable image.
-            StorageFullError: When there is no room.
-        """
-        check_image_id(image_id)
-        volume = read_volume(file)
-        with storage_errors(), self.folder.lock:
-            if image_id in self.folder.images():
-                msg = "an image with this id exists; expected a new id"
-                raise BadRequestError(msg)
-            write_volume(volume, self.folder.root / f"{image_id}.nii.gz")
-        if info:
-            self.merge_info(image_id, info)
 
     def remove_image(self, image_id: str) -> None:
         """Take an image and its labels out of the cohort; files and versions are kept in ``.renal``.
@@ -196,13 +72,7 @@ class CohortStore:
         for version in self.versions(image_id):
             if version.final:
                 self.remove_label(image_id, version.tag)
-        with storage_errors(), self.folder.lock:
-            aside = self.folder.own / "removed"
-            aside.mkdir(exist_ok=True)
-            (self.folder.root / row.file).replace(aside / f"{time.time_ns()}-{row.file}")
-        self.follow()
-
-    # ---- labels
+        self._take_out(row)
 
     def save_label(
         self, image_id: str, file: Path, tag: str = FINAL, info: Mapping[str, Any] | None = None
@@ -327,8 +197,6 @@ class CohortStore:
                 ProposalRow(image_id=image_id, task=task, model_version=model_version, created_ns=time.time_ns())
             )
 
-    # ---- counting
-
     def counts(self) -> dict[str, Any]:
         """Images, and labels per tag."""
         self.follow()
@@ -362,11 +230,6 @@ class CohortStore:
             return dict(session.execute(query.order_by(ImageRow.image_id)).all())
 
     # ---- inside
-
-    def _ids(self, which: ColumnElement[bool]) -> list[str]:
-        self.follow()
-        with self.index.read() as session:
-            return list(session.scalars(select(ImageRow.image_id).where(which).order_by(ImageRow.image_id)))
 
     def _save(
         self, label: Volume, drawn: frozenset[str], image_id: str, tag: str, told: dict[str, Any], source: str
@@ -457,24 +320,6 @@ class CohortStore:
         )
 
 
-def record_from(row: ImageRow) -> CaseRecord:
-    """What crosses folder boundaries of an image's row."""
-    return CaseRecord(
-        image_id=row.image_id,
-        patient_id=row.patient_id,
-        sequence=row.sequence,
-        centre=row.centre,
-        vendor=row.vendor,
-        scanner_model=row.scanner_model,
-        field_t=row.field_t,
-        clinical=dict(row.clinical),
-    )
-
-
-def _plain(text: str) -> bool:
-    return text.isprintable() and "/" not in text and "\\" not in text and ".." not in text
-
-
 def _has_label(tag: str) -> ColumnElement[bool]:
     return select(HeadRow).where((HeadRow.image_id == ImageRow.image_id) & (HeadRow.tag == tag)).exists()
 
@@ -487,11 +332,6 @@ def _head_version(image_id: str, tag: str) -> Select[VersionRow]:
 def _last_proposal(session: Session, image_id: str) -> ProposalRow | None:
     newest = ProposalRow.id.desc()
     return session.scalar(select(ProposalRow).where(ProposalRow.image_id == image_id).order_by(newest).limit(1))
-
-
-def _grid(shape: list[int], affine: list[float]) -> Grid:
-    i, j, k = shape
-    return Grid(shape=(i, j, k), affine=np.array(affine).reshape(4, 4))
 
 
 def _holds(file: Path, label: Volume) -> bool:
