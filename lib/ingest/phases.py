@@ -104,7 +104,7 @@ def phase_at(delay_s: float) -> str:
 def delayed(delay_s: float, *, rule: str, confidence: float, source: str) -> Evidence | None:
     """Evidence from a delay after injection; None when it is too short to be one."""
     code = phase_at(delay_s)
-    if code == UNKNOWN or delay_s > LONGEST_DELAY_S:
+    if code == UNKNOWN:
         return None
     says = f"{source} {delay_s:.0f} s after injection"
     return Evidence(

@@ -126,7 +126,8 @@ NOT_OURS: tuple[Rule, ...] = (
     *_other(
         "diffusion",
         "it is diffusion-weighted or made from it",
-        words=r"\w*dwi\w*|\w*dwibs|dti|diff\w*|\w*adc\w*|apparent diffusion.*|ivim|trace\w*|弥散\w*|扩散\w*|b ?\d{2,4}",
+        words=r"\w*dwi\w*|d[tk]i|diff\w*|ax ?dif\w*|\w*adc\w*|apparent diffusion.*|ivim|trace\w*"
+        r"|弥散\w*|扩散\w*|b ?\d{2}|\w*b ?\d{3,4}",
         image_type=r"adc|e?adc\w*|diff\w*|trace\w*|dwi",
     ),
     Rule(name="b-value", gives=OTHER, says="its header states a b-value", b_value=(1, _INF)),
@@ -135,13 +136,14 @@ NOT_OURS: tuple[Rule, ...] = (
     *_other(
         "subtraction",
         "it is a difference of two series",
-        words=r"subs?|\w*subtra\w*|subtr|减影\w*",
+        words=r"s?subs?|\w*subtra\w*|subtr|减影\w*",
         image_type=r"sub\w*",
     ),
     *_other(
         "reformat or projection",
         "it is made from another series",
-        words=r"\w?mips?|mpr|reformat\w*|projection|vrt?|screen ?save|montage|最大密度\w*",
+        words=r"\w?mips?|mpr\w*|reformat\w*|projection|vrt?|screen ?save|montage|processed images?"
+        r"|ps series|最大密度\w*",
         image_type=r"\w*mip|mpr|projection image|reformatted|vrt?|screen\w*|min ip",
     ),
     *_other(
@@ -152,13 +154,13 @@ NOT_OURS: tuple[Rule, ...] = (
     *_other(
         "MRCP or MR urography",
         "it shows fluid only",
-        words=r"\w*mrcp\w*|mru|(mr ?)?urograph(y|ie)|\w*thick ?slab\w*|hydro\w*|水成像|胰胆管\w*|尿路\w*",
+        words=r"\w*(mr|er)cp\w*|mru|(mr ?)?urograph(y|ie)|\w*thick ?slab\w*|hydro\w*|水成像|胰胆管\w*|尿路\w*",
     ),
     Rule(name="very long TE", gives=OTHER, says="its echo time shows fluid only", scanning="SE", te_ms=(300, _INF)),
     *_other(
         "angiography",
         "it is angiography",
-        words=r"\w*mra|mrv|\w*angio\w*|tof\w*|(?<!vibe )twist(?! ?vibe)|tricks\w*|fl3d ce|fbi|inhance\w*|4d ?trak\w*"
+        words=r"\w*mra|mrv|\w*angio\w*|tof\w*|(?<!vibe )twist(?! ?vibe)|tricks\w*|^fl3d\w*|fbi|inhance\w*|4d ?trak\w*"
         r"|native (true ?fisp|space|haste)|血管\w*",
     ),
     *_other(
@@ -168,12 +170,12 @@ NOT_OURS: tuple[Rule, ...] = (
         sequence=r"\w*fl\w*pc\w*",
     ),
     *_other("elastography", "it measures stiffness", words=r"mre|mr touch|\w*elasto\w*|stiffness|wave|shear\w*"),
-    *_other("perfusion", "it measures perfusion", words=r"\w*asl|\w*perf(usion)?|perfu\w*"),
+    *_other("perfusion", "it measures perfusion", words=r"\w*asl|\w*perf(u\w*)?|cerebral blood.*"),
     *_other(
         "map or fat fraction",
         "it is a map or made for one",
         words=r"ff|\w*fat ?frac\w*|pdff|ideal iq|\w*quant|q ?dixon|liver ?lab|histo|molli|\w*mapping|\w*maps?"
-        r"|r2\*?|r2 ?star\w*|t2 ?star\w*|t2\*\w*|t2s|swi\w*|swan|\w*bold\w*|\w*mfgre\w*|mgre|me ?gre",
+        r"|r2\*?|r2 ?star\w*|t2 ?star\w*|t2\*\w*|t2s|swi\w*|swan|\w*bold\w*|\w*mfgre\w*|mgre|me ?gre|\d+ ?echo(es)?",
         image_type=r"\w*map|ff|pdff|r2\*?|t2\*|star|fat ?frac\w*",
         sequence=r"\w*mfgre\w*|ideal3d|\w*bold\w*",
     ),
@@ -197,7 +199,7 @@ NOT_OURS: tuple[Rule, ...] = (
     *_other(
         "in or opposed phase",
         "it is one of the in-phase and opposed-phase pair",
-        words=r"in ?phase|in|in ?(out|opp?)|out ?(of ?)?phase|opp|oop|opposed.*|gegenphas\w*|ip|op|iop"
+        words=r"in ?phase|in$|in ?(out|opp?)|out ?(of ?)?phase|opp|oop|opposed.*|gegenphas\w*|ip|op|iop"
         r"|dual( ?echo)?|\w*同相\w*|\w*反相\w*",
         image_type=r"in|out|ip|op|oop|opp|inphase|opposed",
     ),
@@ -274,7 +276,14 @@ WEIGHTED: tuple[Rule, ...] = (
         words=r"\w*t2.* (fse|ssfse|arms).*|\w*ssfse\w*",
         te_ms=_FAST_SE_TE,
     ),
-    Rule(name="T2 in the name", gives=T2, says="its name says T2", confidence=0.85, words=r"\w*t2w?i?|\w*t2w\w*"),
+    Rule(name="T2 in the name", gives=T2, says="its name says T2", confidence=0.85, words=r"\w*t2(?!\d)\w*"),
+    Rule(
+        name="another vendor's name for T2",
+        gives=T2,
+        says="its name is one that another vendor gives to T2",
+        confidence=0.8,
+        words=r"\w*haste\w*|\w*ss ?fse\w*|\w*frfse\w*|ssh( ?tse)?",
+    ),
     Rule(
         name="GE T1",
         gives=T1,
@@ -318,7 +327,14 @@ WEIGHTED: tuple[Rule, ...] = (
         vendor="UIH",
         words=r"\w*quick ?3d\w*|gre fsp",
     ),
-    Rule(name="T1 in the name", gives=T1, says="its name says T1", confidence=0.85, words=r"\w*t1w?i?|\w*t1w\w*"),
+    Rule(name="T1 in the name", gives=T1, says="its name says T1", confidence=0.85, words=r"\w*t1(?!\d)\w*"),
+    Rule(
+        name="another vendor's name for T1",
+        gives=T1,
+        says="its name is one that another vendor gives to T1",
+        confidence=0.8,
+        words=r"\w*spgr\w*|\w*lava\w*|\w*vibe\w*|\w*flash\w*|\w*thrive\w*|\w*quick ?3d\w*",
+    ),
     Rule(
         name="spin echo with a long TE",
         gives=T2,
@@ -364,21 +380,21 @@ PHASES: tuple[Rule, ...] = (
         name="named corticomedullary or arterial",
         gives="CP",
         says="its name says arterial or corticomedullary",
-        words=r"art|\w*arteri(al|ell)\w*|hap|[ck]ortico ?medul\w*|kortiko ?medul\w*|cmp"
+        words=r"art|\w*arteri(al|ell)\w*|hap|[ck]ortico ?medul\w*|kortiko ?medul\w*|cmp|cp|ap"
         r"|\w*动脉\w*|\w*皮髓\w*|\w*皮质期",
     ),
     Rule(
         name="named nephrographic or venous",
         gives="NP",
         says="its name says nephrographic, parenchymal or venous",
-        words=r"pvp?|\w*portal\w*|porto ?ven\w*|ven|venous|\w*veno(e)?s\w*|nephro\w*|parenchym\w*"
+        words=r"pvp?|vp|np|\w*portal\w*|porto ?ven\w*|ven|venous|\w*veno(e)?s\w*|nephro\w*|parenchym\w*"
         r"|\w*静脉\w*|\w*门脉\w*|\w*实质期?",
     ),
     Rule(
         name="named delayed or excretory",
         gives="DP",
         says="its name says late, excretory or equilibrium",
-        words=r"late(?! ?art)|spa(e)?t(?! ?art)|spa(e)?tphas\w*|verzo(e)?ger\w*|excret\w*|urograph?ic"
+        words=r"dp|late(?! ?art)|spa(e)?t(?! ?art)|spa(e)?tphas\w*|verzo(e)?ger\w*|excret\w*|urograph?ic"
         r"|ausscheid\w*|equil\w*|gleichgewicht\w*|transition\w*|\w*排泄\w*|\w*平衡期|\w*肾盂期",
     ),
     Rule(

@@ -14,6 +14,9 @@ from lib.ingest.timeline import phases
 _NOT_IMAGES = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.104", "1.2.840.10008.5.1.4.1.1.88")
 """SOP classes, by their beginnings: secondary captures, encapsulated documents, reports."""
 
+SURE = 0.6
+"""Confidence below which a person should look at a guess before it is used."""
+
 _RIVAL = 0.8
 """Confidence from which on other evidence casts doubt on the best."""
 

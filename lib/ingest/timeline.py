@@ -29,6 +29,9 @@ _LONGEST_FIRST_GAP_S = 100.0
 _TIMES_STATED, _DELAY_STATED, _PHASE_STATED, _FIRST_SEEN, _ORDER = 0.8, 0.75, 0.7, 0.65, 0.6
 """Confidence in a phase that another series' injection time, delay or phase, or the order of the series tells."""
 
+_SEEN_BEFORE, _NO_SIGN = 0.8, 0.6
+"""Confidence in the one before contrast, when series with contrast follow it, and when there is none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -139,7 +142,7 @@ def _plain(*, seen: bool) -> Evidence | None:
         return None
     says = "the series with contrast come after it" if seen else "nothing says that contrast was given before it"
     rule = "first of the study" if seen else "no sign of contrast"
-    return Evidence(code=BEFORE_CONTRAST, rule=rule, confidence=0.8 if seen else 0.7, says=says)
+    return Evidence(code=BEFORE_CONTRAST, rule=rule, confidence=_SEEN_BEFORE if seen else _NO_SIGN, says=says)
 
 
 def _injection_stated(line: list[Moment]) -> _Injection | None:
