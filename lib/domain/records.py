@@ -100,7 +100,7 @@ class SeriesGuess:
     Attributes:
         code: Code in SEQUENCES, ``other`` when it is none of them, ``unknown`` when a person has to decide.
         rule: Name of the row that decided.
-        confidence: 0 to 1; how often such a decision is expected to be right.
+        confidence: 0 to 1, as the tables judge it; it ranks guesses and is not a measured frequency.
         runner_up: What it is if not ``code``; empty when nothing else fits.
         reason: The sentence that a person reads; it never names a patient.
     """

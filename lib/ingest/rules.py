@@ -394,8 +394,8 @@ PHASES: tuple[Rule, ...] = (
         name="named delayed or excretory",
         gives="DP",
         says="its name says late, excretory or equilibrium",
-        words=r"dp|late(?! ?art)|spa(e)?t(?! ?art)|spa(e)?tphas\w*|verzo(e)?ger\w*|excret\w*|urograph?ic"
-        r"|ausscheid\w*|equil\w*|gleichgewicht\w*|transition\w*|\w*排泄\w*|\w*平衡期|\w*肾盂期",
+        words=r"dp|late(?! ?art)|spa(e)?t(?! ?art)|spa(e)?tphas\w*|verzo(e)?ger\w*|excret\w*|urographic"
+        r"|urogra(ph|f)isch\w*|ausscheid\w*|equil\w*|gleichgewicht\w*|transition\w*|\w*排泄\w*|\w*平衡期|\w*肾盂期",
     ),
     Rule(
         name="named delayed",
@@ -403,6 +403,20 @@ PHASES: tuple[Rule, ...] = (
         says="its name says delayed",
         confidence=0.85,
         words=r"delay\w*|del|\w*延[迟时]\w*",
+    ),
+    Rule(
+        name="named early",
+        gives="CP",
+        says="its name says early phase",
+        confidence=0.8,
+        words=r"(?<!脉)早期|early( phase)?|fru(e)?hphase",
+    ),
+    Rule(
+        name="named late",
+        gives="DP",
+        says="its name says late phase",
+        confidence=0.8,
+        words=r"(?<!脉)晚期",
     ),
     Rule(
         name="StarVIBE after contrast",

@@ -218,7 +218,8 @@ def _by_order(before: list[Moment], posts: list[Moment]) -> Mapping[int, Evidenc
     codes = _ordered_codes(posts)
     if any(moment.stated not in ("", code) for moment, code in zip(posts, codes, strict=True)):
         return {}
-    return {moment.number: _ordered(code, place) for place, (moment, code) in enumerate(zip(posts, codes, strict=True))}
+    ordered = enumerate(zip(posts, codes, strict=True))
+    return {moment.number: _ordered(code, place) for place, (moment, code) in ordered if code or len(posts) > 1}
 
 
 def _ordered_codes(posts: list[Moment]) -> list[str]:
