@@ -82,7 +82,7 @@ def _phase_guess(kind: Rule, evidence: tuple[Evidence, ...]) -> SeriesGuess:
         confidence = best.confidence * kind.confidence
         return _guess(best.code, best.rule, confidence, best.runner_up, f"{kind.says} and {best.says}")
     if rival.confidence == best.confidence:
-        return _guess(UNKNOWN, "several phases", _UNSURE, best.code, f"{best.says}, but also {rival.says}")
+        return _guess(UNKNOWN, "evidence disagrees", _UNSURE, best.code, f"{best.says}, but also {rival.says}")
     says = f"{kind.says} and {best.says}, although {rival.says}"
     return _guess(best.code, best.rule, best.confidence * kind.confidence * _DOUBT, rival.code, says)
 

@@ -42,6 +42,7 @@ class Moment:
         at_s: Seconds on the line; None when its header has no time.
         after: Whether it says that contrast had been given; an agent in every header says nothing.
         dynamic: Whether it belongs to a dynamic set.
+        several: Whether it holds several phases: the header says so, and no other header is of the same series.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Moment:
     at_s: float | None
     after: bool
     dynamic: bool
+    several: bool
 
     @property
     def stated(self) -> str:
@@ -76,7 +78,7 @@ def phases(series: Sequence[tuple[SeriesHeader, Timing]]) -> list[tuple[Evidence
         The evidence for each, best first, never empty; evidence for ``unknown`` says what is missing.
     """
     moments = _moments(series)
-    line = sorted((moment for moment in moments if moment.stated or not moment.timing.several), key=_place)
+    line = sorted((moment for moment in moments if moment.stated or not moment.several), key=_place)
     before, posts = _divided(line)
     found = {moment.number: _plain(seen=bool(posts)) for moment in before}
     found |= _by_order(before, posts)
@@ -90,6 +92,7 @@ def _moments(series: Sequence[tuple[SeriesHeader, Timing]]) -> list[Moment]:
     start_s = min((time_s for time_s in taken if time_s is not None), default=None)
     together = Counter((header.series_number, time_s) for (header, _), time_s in zip(series, taken, strict=True))
     names = Counter(_set_name(header) for header, _ in series)
+    parts = Counter((header.series_number, header.series_description) for header, _ in series)
     agent_everywhere = len(series) > 1 and all(timing.agent for _, timing in series)
     moments = []
     for number, ((header, timing), time_s) in enumerate(zip(series, taken, strict=True)):
@@ -103,6 +106,7 @@ def _moments(series: Sequence[tuple[SeriesHeader, Timing]]) -> list[Moment]:
             at_s=at_s,
             after=timing.after or (timing.agent and not agent_everywhere),
             dynamic=timing.dynamic or names[_set_name(header)] >= DYNAMIC_SET,
+            several=timing.several and parts[header.series_number, header.series_description] == 1,
         )
         moments.append(moment)
     return moments
@@ -240,10 +244,10 @@ def _ordered(code: str, place: int) -> Evidence:
 
 
 def _left_open(moment: Moment) -> Evidence:
-    if moment.timing.several:
+    if moment.several:
         return _unknown("it holds several phases, which have to be divided first", "several phases")
     if moment.after:
-        return _unknown("contrast had been given, but neither name nor time nor study tell when", "after contrast")
+        return _unknown("contrast was given before it, and neither name nor time nor study tell when", "after contrast")
     return _unknown("neither name nor time nor study tell whether contrast had been given", "open phase")
 
 

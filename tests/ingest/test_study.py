@@ -79,6 +79,15 @@ def test_several_phases_in_one_series_are_left_to_a_person() -> None:
     assert "divided first" in recognise_series(dynamic).reason
 
 
+def test_phases_that_were_divided_by_time_are_placed() -> None:
+    dynamic = SeriesHeader(
+        manufacturer="Philips", series_description="dyn_eTHRIVE", series_number=6, temporal_positions=4
+    )
+    times = (36_000.0, 36_090.0, 36_140.0, 36_270.0)
+    guesses = recognise_study([replace(dynamic, acquisition_time_s=time_s) for time_s in times])
+    assert [guess.code for guess in guesses] == ["T1WI", "CP", "NP", "DP"]
+
+
 def test_a_name_that_the_times_contradict_is_not_sure() -> None:
     late = SeriesHeader(
         manufacturer="GE", series_description="Ax LAVA arterial", contrast_time_s=36_000, acquisition_time_s=36_200
