@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.domain.cohort import COHORT_TABLE, format_cohort, read_cohort, record_of
-from lib.domain.errors import BadCohortError, BadDicomError
+from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError
 from lib.domain.records import CaseRecord, check_image_id
 from lib.domain.scanners import vendor_of
 from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, write_bytes, write_volume
 from lib.ingest.dicom_convert import convert
 from lib.ingest.dicom_studies import Candidate
 from lib.ingest.identity import clean_sidecar
-from lib.ingest.ledger import IMPORTED, SKIPPED, SeriesRow, write_ledger
+from lib.ingest.ledger import IMPORTED, SKIPPED, Ledger, SeriesRow, write_ledger
+from lib.ingest.pseudonym import Pseudonyms
 
 
 @dataclass(kw_only=True)
@@ -24,22 +25,26 @@ class CohortFolder:
     """The folder that images go to, and what this run added."""
 
     folder: Path
-    centre: str
-    ledger: dict[str, SeriesRow]
+    names: Pseudonyms
+    ledger: Ledger
     new: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     records: list[CaseRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._listed = {record.image_id for record in self._table()}
-        self._owners = {row.image_id: row.series for row in self.ledger.values() if row.status == IMPORTED}
+        self._owners = {row.image_id: row.series for row in self.ledger.rows.values() if row.status == IMPORTED}
 
     def check_owner(self, patients: set[str]) -> None:
-        """Refuse a folder of images that no table describes: a table of the new ones alone would hide them.
+        """Refuse another key, and images that no table describes: a table of the new ones alone would hide them.
 
         Raises:
+            BadKeyError: When the cohort was made with another key.
             BadCohortError: When there is no table, and an image that is not from these patients.
         """
+        if self.ledger.key not in ("", self.names.fingerprint):
+            msg = "the cohort was imported with another key, which would make each patient two; expected the same key"
+            raise BadKeyError(msg)
         if not self.folder.is_dir() or (self.folder / COHORT_TABLE).is_file():
             return
         images = [image_stem(path) for path in self.folder.iterdir() if path.name.endswith(NIFTI_SUFFIXES)]
@@ -49,7 +54,7 @@ class CohortFolder:
 
     def kept(self, candidate: Candidate) -> SeriesRow | None:
         """The row of a series whose image an earlier run wrote, and that is still there."""
-        row = self.ledger.get(candidate.series)
+        row = self.ledger.rows.get(candidate.series)
         if not row or row.status != IMPORTED or row.image_id not in self._listed:
             return None
         if not self._image(row.image_id).exists():
@@ -63,7 +68,7 @@ class CohortFolder:
 
     def skipped_before(self, candidate: Candidate) -> SeriesRow | None:
         """The row of a series that an earlier run could not convert."""
-        row = self.ledger.get(candidate.series)
+        row = self.ledger.rows.get(candidate.series)
         return row if row and row.status == SKIPPED else None
 
     def add(self, candidate: Candidate, image_id: str) -> None:
@@ -76,7 +81,8 @@ class CohortFolder:
         sidecar = clean_sidecar(
             converted.sidecar,
             description=candidate.description,
-            centre=self.centre,
+            contrast_agent=candidate.contrast_agent,
+            centre=self.names.centre,
             study_date=candidate.stack.slices[0].study_date,
             shift_days=candidate.shift_days,
             person=candidate.person,
@@ -101,7 +107,8 @@ class CohortFolder:
         known = {record.image_id for record in before}
         if added := [record for record in self.records if record.image_id not in known]:
             write_bytes(format_cohort([*before, *added]).encode(), self.folder / COHORT_TABLE)
-        write_ledger({**self.ledger, **{row.series: row for row in rows}}, self.folder)
+        joined = {**self.ledger.rows, **{row.series: row for row in rows}}
+        write_ledger(Ledger(key=self.names.fingerprint, rows=joined), self.folder)
 
     def _check_same(self, payload: bytes, image: Path) -> None:
         if not image.is_file() or image.read_bytes() != payload:
@@ -120,7 +127,7 @@ class CohortFolder:
             image_id=image_id,
             patient_id=candidate.patient,
             sequence=candidate.guess.code,
-            centre=self.centre,
+            centre=self.names.centre,
             vendor=vendor_of(str(sidecar.get("Manufacturer", ""))),
             scanner_model=str(sidecar.get("ManufacturersModelName", "")),
             field_t=field_t if isinstance(field_t, int | float) else 0.0,

@@ -79,10 +79,11 @@ def import_dicom(
     _check_folder(into)
     with open_source(source) as found, open_key(key_file, into) as key:
         scan = scan_files(found.paths, on_progress)
-        candidates = candidates_of(scan, Pseudonyms(key=key, centre=centre), on_progress)
-        decided = _store_decisions(requested, candidates, key_file.expanduser().parent)
-        cohort = CohortFolder(folder=into, centre=centre, ledger=read_ledger(into))
+        names = Pseudonyms(key=key, centre=centre)
+        candidates = candidates_of(scan, names, on_progress)
+        cohort = CohortFolder(folder=into, names=names, ledger=read_ledger(into))
         cohort.check_owner({one.patient for one in candidates})
+        decided = _store_decisions(requested, candidates, key_file.expanduser().parent)
         rows = _bring_in(decide(candidates, decided), cohort, on_progress)
         cohort.finish(rows)
     return ImportResult(

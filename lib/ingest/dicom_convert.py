@@ -89,7 +89,8 @@ def _is_whole(path: Path) -> bool:
         with quiet_pydicom():
             dataset = pydicom.dcmread(path, force=True)
             pixels: bytes = dataset.PixelData
-            if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            if syntax is not None and syntax.is_compressed:
                 return len(pixels) > 0
             frames = int(dataset.get("NumberOfFrames") or 1)
             bits = dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated * frames

@@ -68,7 +68,8 @@ def stacks_of(slices: Sequence[Slice]) -> list[Stack]:
         return [Stack(slices=tuple(slices), problem=problem)]
     if len(set(_depth_numbers(slices))) < MIN_SLICES:
         found = len(set(_depth_numbers(slices)))
-        return [Stack(slices=tuple(slices), problem=f"{found} slice positions; expected at least {MIN_SLICES}")]
+        problem = f"{found} slice position{'s' * (found != 1)}; expected at least {MIN_SLICES}"
+        return [Stack(slices=tuple(slices), problem=problem)]
     parts = _parts(slices)
     if isinstance(parts, str):
         return [Stack(slices=tuple(slices), problem=parts)]
@@ -220,7 +221,7 @@ def _checked(stack: Stack, fullest: int, in_series: int) -> Stack:
         problem = f"{len(stack.slices)} slices where another part of the series has {fullest}: slices are missing"
     elif len({one.path for one in stack.slices}) < len(stack.slices) and in_series > len(stack.slices):
         problem = "several phases inside one multi-frame file; export it as single frames"
-    return replace(stack, problem=problem or _count_problem(stack, in_series) or _spacing_problem(stack))
+    return replace(stack, problem=problem or _spacing_problem(stack) or _count_problem(stack, in_series))
 
 
 def _count_problem(stack: Stack, in_series: int) -> str:
@@ -239,7 +240,8 @@ def _spacing_problem(stack: Stack) -> str:
         return f"{len(gaps) + 1} slices; expected at least {MIN_SLICES}"
     usual = float(np.median(gaps))
     if lost := int(np.rint(gaps[gaps > _MISSING * usual] / usual - 1).sum()):
-        return f"{lost} slices are missing: the distance of neighbours is {gaps.max():.2f} and else {usual:.2f} mm"
+        missing = "1 slice is missing" if lost == 1 else f"{lost} slices are missing"
+        return f"{missing}: the distance of neighbours is {gaps.max():.2f} and else {usual:.2f} mm"
     if np.abs(gaps - usual).max() > _UNEVEN * usual:
         return f"uneven slice distances, {gaps.min():.2f} to {gaps.max():.2f} mm; expected one"
     steps = np.diff(positions, axis=0)

@@ -26,7 +26,8 @@ UNREADABLE = (
     ArithmeticError, NotImplementedError, RecursionError, struct.error,
 )  # fmt: skip
 _PREAMBLE, _MAGIC = 128, b"DICM"
-_FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # how a file without a preamble starts
+_FIRST_GROUPS = (0x0008, 0x0002)  # how a file without a preamble starts
+_FIRST_ELEMENTS, _FIRST_LENGTH = 0x20, 256
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality", "StudyDate",
     "SeriesNumber", "InstanceNumber", "ImageType", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
@@ -128,10 +129,16 @@ def read_slices(path: Path) -> list[Slice] | None:
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark, or at least starts with its first group."""
+    """Whether a file has DICOM's mark, or at least starts with an element that is first in an image."""
     with path.open("rb") as file:
         start = file.read(_PREAMBLE + len(_MAGIC))
-    return start[_PREAMBLE:] == _MAGIC or (start[:2] in _FIRST_GROUPS and start[4:6].isalpha())
+    if start[_PREAMBLE:] == _MAGIC:
+        return True
+    if len(start) < _PREAMBLE:
+        return False
+    group, element, length = struct.unpack("<HHI", start[:8])
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return group in _FIRST_GROUPS and element < _FIRST_ELEMENTS and (explicit or length <= _FIRST_LENGTH)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Candidate:
         series: Key that stands for it everywhere.
         patient: Pseudonym; empty when the patient is not certain.
         description: Cleaned.
+        contrast_agent: As the header says, not cleaned.
         person: Words that must not be written; so must ``stack`` not be.
         shift_days: How far the patient's dates move.
     """
@@ -40,6 +41,7 @@ class Candidate:
     patient: str
     study: str
     description: str
+    contrast_agent: str
     guess: SeriesGuess
     stack: Stack
     person: Person
@@ -99,6 +101,7 @@ def _candidate(
         patient=names.patient(patient_id) if patient_id else "",
         study=names.study(first.study_uid),
         description=clean_description(texts[0] or texts[1], person),
+        contrast_agent=header.contrast_agent,
         guess=replace(guess, reason=clean_reason(guess.reason, texts, person)),
         stack=stack,
         person=person,

@@ -83,13 +83,21 @@ def clean_reason(reason: str, sources: Iterable[str], person: Person) -> str:
 
 
 def clean_sidecar(
-    sidecar: Mapping[str, object], *, description: str, centre: str, study_date: str, shift_days: int, person: Person
+    sidecar: Mapping[str, object],
+    *,
+    description: str,
+    contrast_agent: str,
+    centre: str,
+    study_date: str,
+    shift_days: int,
+    person: Person,
 ) -> dict[str, object]:
     """Build the sidecar that is stored, from the fields that are known to name nobody.
 
     Args:
         sidecar: As dcm2niix wrote it.
         description: Already cleaned.
+        contrast_agent: As the header says; dcm2niix leaves it out.
         centre: Stands in for the institution.
         study_date: As DICOM writes it; left out when it is no date.
         shift_days: How far the date moves into the past.
@@ -108,6 +116,8 @@ def clean_sidecar(
         if isinstance(value := sidecar.get(name), str):
             kept[name] = _CLEANERS[name](value, person)
     kept["InstitutionName"] = centre
+    if agent := clean_agent(contrast_agent, person):
+        kept["ContrastBolusAgent"] = agent
     if description:
         kept["SeriesDescription"] = description
     if date := shifted_date(study_date, shift_days):
@@ -144,7 +154,6 @@ def clean_model(text: str, person: Person) -> str:
 _CLEANERS = {
     "Manufacturer": clean_manufacturer,
     "ManufacturersModelName": clean_model,
-    "ContrastBolusAgent": clean_agent,
 }
 
 

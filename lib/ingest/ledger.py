@@ -2,9 +2,9 @@
 
 The file is one object::
 
-    {"version": 1, "series": [ROW, ...]}
+    {"version": 1, "key": FINGERPRINT, "series": [ROW, ...]}
 
-with one row a series, or a phase of one, sorted by patient, study, number and series:
+where the fingerprint tells one pseudonym key from another (a second key would make a patient two), with one row a series, or a phase of one, sorted by patient, study, number and series:
 
 =============  =====================================================================================================
 series         Key of the series, ``S`` and 12 digits; what ``--decide`` takes.
@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lib.domain.errors import BadCohortError
@@ -63,31 +63,40 @@ class SeriesRow:
     why: str = ""
 
 
-def read_ledger(folder: Path) -> dict[str, SeriesRow]:
-    """Read the rows by series; empty when there is no file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """All rows by series, and the fingerprint of the key; empty when nothing was imported yet."""
+
+    key: str = ""
+    rows: Mapping[str, SeriesRow] = field(default_factory=dict)
+
+
+def read_ledger(folder: Path) -> Ledger:
+    """Read the file, if there is one.
 
     Raises:
         BadCohortError: When the file is not one that ``write_ledger`` wrote.
     """
     path = folder / LEDGER
     if not path.is_file():
-        return {}
+        return Ledger()
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         rows = {row["series"]: SeriesRow(**row) for row in document["series"]}
-        version = document["version"]
+        version, key = document["version"], str(document["key"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{LEDGER} cannot be read ({type(error).__name__}); expected the file that import wrote"
         raise BadCohortError(msg) from None
     if version != VERSION:
         msg = f"{LEDGER} has version {version!r}; expected {VERSION}"
         raise BadCohortError(msg)
-    return rows
+    return Ledger(key=key, rows=rows)
 
 
-def write_ledger(rows: Mapping[str, SeriesRow], folder: Path) -> None:
+def write_ledger(ledger: Ledger, folder: Path) -> None:
     """Replace the file when anything in it changed."""
-    document = {"version": VERSION, "series": [asdict(row) for row in in_order(rows.values())]}
+    rows = [asdict(row) for row in in_order(ledger.rows.values())]
+    document = {"version": VERSION, "key": ledger.key, "series": rows}
     payload = f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
     path = folder / LEDGER
     if not path.is_file() or path.read_bytes() != payload:

@@ -43,6 +43,11 @@ class Pseudonyms:
         """Name a series, or one part of it, e.g. ``S3f09c27ab1de``."""
         return f"S{self._digits('series', series_uid, part)}"
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells one key from another and nothing else."""
+        return self._digits("fingerprint")
+
     def shift_days(self, patient_id: str) -> int:
         """Days by which all dates of a patient move into the past: 1 to 3650."""
         return 1 + int(self._hash("days", self.centre, patient_id), 16) % _MOST_DAYS

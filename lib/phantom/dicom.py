@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,8 +255,7 @@ class _Place:
 
 def _image(base: Dataset, pixels: NDArray[np.generic], place: _Place, *, number: int) -> Dataset:
     """One image of a series; ``pixels`` has axes (column, row), as voxels have."""
-    dataset = Dataset()
-    dataset.update(base)
+    dataset = deepcopy(base)  # elements are mutable: slices must not share them
     steps = [float(np.linalg.norm(step)) for step in (place.along_row, place.along_column)]
     cosines = np.concatenate([place.along_row / steps[0] * _TO_LPS, place.along_column / steps[1] * _TO_LPS])
     dataset.SOPInstanceUID = generate_uid(UID_PREFIX, [base.SeriesInstanceUID, str(number)])
