@@ -52,14 +52,18 @@ class CohortFolder:
             msg = f"the folder holds images and no {COHORT_TABLE}; expected a cohort folder, or a new or empty one"
             raise BadCohortError(msg)
 
-    def kept(self, candidate: Candidate) -> SeriesRow | None:
+    def row_of(self, series: str) -> SeriesRow | None:
         """The row of a series whose image an earlier run wrote, and that is still there."""
-        row = self.ledger.rows.get(candidate.series)
+        row = self.ledger.rows.get(series)
         if not row or row.status != IMPORTED or row.image_id not in self._listed:
             return None
-        if not self._image(row.image_id).exists():
-            return None
-        self.already.append(row.image_id)
+        return row if self._image(row.image_id).exists() else None
+
+    def kept(self, candidate: Candidate) -> SeriesRow | None:
+        """The same for a candidate, which counts as already there."""
+        row = self.row_of(candidate.series)
+        if row:
+            self.already.append(row.image_id)
         return row
 
     def owner(self, image_id: str) -> str:

@@ -21,6 +21,7 @@ from lib.ingest.dicom_slices import Progress, scan_files
 from lib.ingest.dicom_studies import DECIDED, Candidate, candidates_of, decide
 from lib.ingest.ledger import DUPLICATE, IMPORTED, OTHER, SKIPPED, UNKNOWN, SeriesRow, in_order, read_ledger
 from lib.ingest.pseudonym import Pseudonyms, open_key
+from lib.ingest.study import SURE
 
 _CENTRE = re.compile(r"\w[\w .()-]{0,63}")
 
@@ -83,7 +84,7 @@ def import_dicom(
         candidates = candidates_of(scan, names, on_progress)
         cohort = CohortFolder(folder=into, names=names, ledger=read_ledger(into))
         cohort.check_owner({one.patient for one in candidates})
-        decided = _store_decisions(requested, candidates, key_file.expanduser().parent)
+        decided = _store_decisions(requested, candidates, cohort, key_file.expanduser().parent)
         rows = _bring_in(decide(candidates, decided), cohort, on_progress)
         cohort.finish(rows)
     return ImportResult(
@@ -106,17 +107,24 @@ def _check_folder(into: Path) -> None:
     read_ledger(into)
 
 
-def _store_decisions(requested: Mapping[str, str], candidates: Sequence[Candidate], folder: Path) -> dict[str, str]:
+def _store_decisions(
+    requested: Mapping[str, str], candidates: Sequence[Candidate], cohort: CohortFolder, folder: Path
+) -> dict[str, str]:
     """Join this run's decisions with the earlier ones.
 
     Raises:
-        BadRequestError: When one names a series that does not lie here.
+        BadRequestError: When one names a series that does not lie here, or one that is an image of another sequence.
     """
     if missing := set(requested) - {one.series for one in candidates}:
         msg = f"no series {min(missing)!r} in this folder; expected a series of the table that import prints"
         raise BadRequestError(msg)
     stored = read_decisions(folder)
     joined = {**stored, **requested}
+    for one in candidates:
+        row = cohort.row_of(one.series)
+        if row and joined.get(one.series, row.code) != row.code:
+            msg = f"{one.series} is in the cohort as {row.image_id}; remove that image and its row, then decide"
+            raise BadRequestError(msg)
     if joined != stored:
         write_decisions(joined, folder)
     return joined
@@ -143,10 +151,14 @@ def _settled(candidate: Candidate, cohort: CohortFolder) -> SeriesRow | None:
         return kept
     if candidate.stack.problem:
         return _row(candidate, SKIPPED, why=candidate.stack.problem)
-    if candidate.guess.code not in SEQUENCES:
-        status = OTHER if candidate.guess.code == OTHER else UNKNOWN
-        why = "none of the five sequences" if status == OTHER else f"decide: --decide {candidate.series}=CODE"
-        return _row(candidate, status, why=why)
+    guess = candidate.guess
+    if guess.code == OTHER:
+        return _row(candidate, OTHER, why=guess.reason)
+    if guess.code not in SEQUENCES or guess.confidence < SURE:
+        doubt = "" if guess.code not in SEQUENCES else f", but a confidence of {guess.confidence:.2f} is too low"
+        return _row(
+            candidate, UNKNOWN, why=f"{guess.reason}{doubt}; a person decides: --decide {candidate.series}=CODE"
+        )
     return None
 
 

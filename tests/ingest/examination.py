@@ -67,3 +67,41 @@ def dynamic(*codes: str, patient: int = 0) -> list[Dataset]:
             dataset.InstanceNumber = len(slices) + 1
             slices.append(dataset)
     return slices
+
+
+def enhanced(slices: list[Dataset]) -> Dataset:
+    """The same slices as frames of one enhanced file."""
+    first = slices[0]
+    dataset = deepcopy(first)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    for keyword in (*_OF_PLANES, "ImagePositionPatient", "TemporalPositionIdentifier", "EchoTime", "RepetitionTime"):
+        dataset.pop(keyword, None)
+    shared = item(
+        PlaneOrientationSequence=[item(ImageOrientationPatient=first.ImageOrientationPatient)],
+        PixelMeasuresSequence=[item(**{name: first[name].value for name in _OF_PLANES[1:]})],
+        MRTimingAndRelatedParametersSequence=[item(RepetitionTime=first.RepetitionTime, FlipAngle=first.FlipAngle)],
+        MREchoSequence=[item(EffectiveEchoTime=float(first.EchoTime))],
+        MRImageFrameTypeSequence=[item(FrameType=["ORIGINAL", "PRIMARY", "T1", "NONE"])],
+    )
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [_frame(one, number) for number, one in enumerate(slices)]
+    dataset.NumberOfFrames = len(slices)
+    dataset.PixelData = b"".join(one.PixelData for one in slices)
+    return dataset
+
+
+_OF_PLANES = ("ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices")
+
+
+def _frame(one: Dataset, number: int) -> Dataset:
+    phase, place = one.get("TemporalPositionIdentifier", 1), number % SLICES + 1
+    content = item(TemporalPositionIndex=phase, InStackPositionNumber=place, DimensionIndexValues=[place, phase])
+    position = item(ImagePositionPatient=one.ImagePositionPatient)
+    return item(PlanePositionSequence=[position], FrameContentSequence=[content])
+
+
+def item(**values: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset

@@ -21,7 +21,7 @@ from lib.imaging.volume import Volume
 from lib.ingest.dicom import ImportResult, import_dicom
 from lib.ingest.ledger import SeriesRow
 from lib.ingest.pseudonym import Pseudonyms, open_key
-from tests.ingest.examination import SLICES, case_of, dynamic, identity_of, series, write
+from tests.ingest.examination import SLICES, case_of, dynamic, enhanced, identity_of, series, write
 
 Import = Callable[..., ImportResult]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
@@ -117,6 +117,52 @@ def test_different_images_with_one_uid_are_skipped(bring: Import, tmp_path: Path
     changed.PixelData = bytes(len(changed.PixelData))
     write(tmp_path / "dicom", [changed])
     assert row_of(bring(folder), code="CP").why == "different images share one SOP instance UID"
+
+
+# Other ways to store the same pixels
+
+
+def test_an_enhanced_file_of_one_volume_is_imported(bring: Import, tmp_path: Path, into: Path) -> None:
+    row = row_of(bring(write(tmp_path / "dicom", [enhanced(series("CP"))])))
+    assert (row.status, row.code, row.slices) == ("imported", "CP", SLICES)
+    found = voxels(into / f"{row.image_id}.nii.gz")
+    np.testing.assert_array_equal(found.data, to_canonical(case_of("CP").image).data)
+
+
+def test_an_enhanced_file_of_two_phases_is_not_merged(bring: Import, tmp_path: Path) -> None:
+    result = bring(write(tmp_path / "dicom", [enhanced(dynamic("CP", "NP"))]))
+    assert [row.status for row in result.rows] == ["skipped"] * 2
+    assert all("several phases inside one multi-frame file" in row.why for row in result.rows)
+
+
+def test_an_enhanced_file_that_lost_a_frame_is_skipped(bring: Import, tmp_path: Path) -> None:
+    slices = series("CP")
+    del slices[3]
+    assert row_of(bring(write(tmp_path / "dicom", [enhanced(slices)]))).why.startswith("1 slice is missing")
+
+
+def test_compressed_pixels_are_imported_and_truncated_ones_are_not(bring: Import, tmp_path: Path, into: Path) -> None:
+    def compress(dataset: pydicom.Dataset) -> None:
+        dataset.compress(pydicom.uid.RLELossless, np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, -1))
+
+    folder = write(tmp_path / "dicom", series("CP", change=compress), series("NP", change=compress))
+    path = next((folder / "01").iterdir())
+    path.write_bytes(path.read_bytes()[:-300])
+    result = bring(folder)
+    found = voxels(into / f"{row_of(result, code='CP').image_id}.nii.gz")
+    np.testing.assert_array_equal(found.data, to_canonical(case_of("CP").image).data)
+    assert "truncated" in row_of(result, code="NP").why
+
+
+def test_scaled_pixels_keep_their_values(bring: Import, tmp_path: Path, into: Path) -> None:
+    def scale(dataset: pydicom.Dataset) -> None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = "0.5", "-3"
+
+    row = row_of(bring(write(tmp_path / "dicom", series("CP", change=scale))))
+    image = nib.load(into / f"{row.image_id}.nii.gz")
+    assert image.get_data_dtype() == np.float32
+    expected = to_canonical(case_of("CP").image).data * 0.5 - 3
+    np.testing.assert_allclose(voxels(into / f"{row.image_id}.nii.gz").data, expected)
 
 
 # Identity
@@ -345,6 +391,35 @@ def test_what_no_rule_names_waits_for_a_decision_that_holds(bring: Import, tmp_p
     assert row_of(bring(folder)) == decided
     assert content(into) == before
     assert (tmp_path / "secret" / "decisions.csv").read_text() == f"series,code\n{waiting.series},CP\n"
+
+
+def test_deciding_against_an_image_that_is_there_is_refused(bring: Import, tmp_path: Path, into: Path) -> None:
+    folder = write(tmp_path / "dicom", series("CP"))
+    row = row_of(bring(folder))
+    before = content(into)
+    with pytest.raises(BadRequestError, match=f"in the cohort as {row.image_id}"):
+        bring(folder, f"{row.series}=NP")
+    assert content(into) == before
+    assert not (tmp_path / "secret" / "decisions.csv").exists()
+
+
+def test_a_person_can_overrule_that_a_series_is_none_of_the_five(bring: Import, tmp_path: Path) -> None:
+    def opposed(dataset: pydicom.Dataset) -> None:
+        dataset.SeriesDescription = dataset.ProtocolName = "t1 gre opposed phase tra"
+
+    folder = write(tmp_path / "dicom", series("T1WI", change=opposed))
+    row = row_of(bring(folder))
+    assert row.status == "other"
+    assert row_of(bring(folder, f"{row.series}=T1WI")).status == "imported"
+
+
+def test_a_guess_that_is_not_sure_waits_for_a_decision(
+    bring: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.ingest.dicom.SURE", 0.99)
+    row = row_of(bring(write(tmp_path / "dicom", series("CP"))))
+    assert (row.status, row.code) == ("unknown", "CP")
+    assert "is too low; a person decides" in row.why
 
 
 def test_a_decision_in_the_table_beside_the_key_is_applied(bring: Import, tmp_path: Path) -> None:
