@@ -16,7 +16,7 @@ from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, write_bytes, 
 from lib.ingest.dicom_convert import convert
 from lib.ingest.dicom_studies import Candidate
 from lib.ingest.identity import clean_sidecar
-from lib.ingest.ledger import IMPORTED, SKIPPED, Ledger, SeriesRow, write_ledger
+from lib.ingest.ledger import IMPORTED, LEDGER, SKIPPED, Ledger, SeriesRow, write_ledger
 from lib.ingest.pseudonym import Pseudonyms
 
 
@@ -113,6 +113,13 @@ class CohortFolder:
             write_bytes(format_cohort([*before, *added]).encode(), self.folder / COHORT_TABLE)
         joined = {**self.ledger.rows, **{row.series: row for row in rows}}
         write_ledger(Ledger(key=self.names.fingerprint, rows=joined), self.folder)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the halves of files that a killed run left; the key is held, so that no other import writes."""
+        for name in (*self.new, COHORT_TABLE, LEDGER):
+            for half in self.folder.glob(f".{name}.*.part"):
+                half.unlink(missing_ok=True)
 
     def _check_same(self, payload: bytes, image: Path) -> None:
         if not image.is_file() or image.read_bytes() != payload:
