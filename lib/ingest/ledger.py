@@ -4,7 +4,8 @@ The file is one object::
 
     {"version": 1, "key": FINGERPRINT, "series": [ROW, ...]}
 
-where the fingerprint tells one pseudonym key from another (a second key would make a patient two), with one row a series, or a phase of one, sorted by patient, study, number and series:
+The fingerprint tells one pseudonym key from another: a second key would make a patient two. There is one row a series,
+or a phase of one, sorted by patient, study, number and series:
 
 =============  =====================================================================================================
 series         Key of the series, ``S`` and 12 digits; what ``--decide`` takes.

@@ -38,7 +38,7 @@ def person():
         ("MRN0012345 t2_tse", "t2 tse"),
         ("t2 tse 0012345 20210304", "t2 tse"),
         ("t1 90s post Gd 3min", "t1 90s post Gd 3min"),
-        ("T1 li re Niere", "T1 re Niere"),
+        ("T1 li re Niere", "T1 Niere"),
         ("腹部 T1 动脉期 李明", "腹部 T1 动脉期"),
         ("Dr. Huber Spezial", ""),
         ("", ""),
