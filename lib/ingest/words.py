@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import 
+import re
+
 # What protocols are made of, in English, German and the vendors' own words; lower case.
 _LATIN = """
 abd abdomen abdominal body kidney kidneys renal niere nieren liver leber pelvis becken spine wirbelsaeule head brain
@@ -23,7 +24,7 @@ subtr mip minip mpr mnip reformat reformatted recon curved thick thin slab cal c
 shim ref reference reg registered moco motion corrected mrcp mra angio angiography tof map maps mapping r2 t2star star
 bold perfusion flow asl bh breath hold breathhold atem anhalte expiration insp inspiration free fb trig triggered resp
 rt navi nav pace gated gating ga rep repeat test series serie scan acq acquisition dicom image images set run hr high
-res resolution hi iso isotropic large small fov left right re rechts links both beide bilateral se ir inversion
+res resolution hi iso isotropic large small fov left right rechts links both beide bilateral se ir inversion
 recovery grappa caipi cs compressed acc accelerated ac deep dl aircon air muscle bowel bladder blase mass tumor tumour
 cyst protocol routine standard screening localization localisation lokalisator lokalizer tracker bolus track timing
 tracking fluoro care prep phantom
