@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import phantom, predict, recogniser, serve, train
+from lib.cli import imports, phantom, predict, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -16,6 +16,7 @@ _SERVER_ERROR = 500
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
 app.command()(phantom.phantom)
+app.command("import")(imports.import_)
 app.command()(predict.predict)
 app.command()(train.train)
 app.command()(recogniser.train_recogniser)

@@ -1,4 +1,4 @@
-"""``phantom``: a synthetic multi-centre, multi-vendor cohort with labels."""
+"""``phantom``: a synthetic multi-centre, multi-vendor cohort with labels, or the same patients as DICOM."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def phantom(
     patients: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    dicom: Annotated[bool, typer.Option("--dicom", help="DICOM series without labels, in one process.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Generate a cohort; the same seed gives the same bytes."""
     from lib.phantom.cohort import generate_cohort
+    from lib.phantom.dicom import generate_dicom
 
     start = time.monotonic()
-    records = generate_cohort(out, patients=patients, seed=seed, workers=workers)
-    seconds = round(time.monotonic() - start, 1)
-    report({"out": str(out), "patients": patients, "images": len(records), "seconds": seconds}, as_json=json_)
+    made = {"out": str(out), "patients": patients}
+    if dicom:
+        counted = {"files": generate_dicom(out, patients=patients, seed=seed)}
+    else:
+        counted = {"images": len(generate_cohort(out, patients=patients, seed=seed, workers=workers))}
+    report({**made, **counted, "seconds": round(time.monotonic() - start, 1)}, as_json=json_)

@@ -30,6 +30,7 @@ def predict(
     """Propose labels; an image that cannot be used is reported and the others go on."""
     from lib.configs.settings import Settings
     from lib.infers.propose import Proposer
+    from lib.ingest.recognise import read_sidecar
 
     requested = "" if sequence == AUTO else get_sequence(sequence).code
     proposer = Proposer(Settings.from_conf({}).models(), device)
@@ -39,7 +40,11 @@ def predict(
     for number, (record, path) in enumerate(records, start=1):
         try:
             proposal = proposer.propose(
-                read_volume(path), requested=requested, metadata=recorded_sequence(record), image_id=record.image_id
+                read_volume(path),
+                requested=requested,
+                metadata=recorded_sequence(record),
+                image_id=record.image_id,
+                sidecar=read_sidecar(path),
             )
         except RenalError as error:
             failed[record.image_id] = f"{type(error).__name__}: {error}"

@@ -6,6 +6,8 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── BadCohortError              a cohort folder or cohort.csv that cannot be used
 ├── BadImageError               a file that is not a usable 3-D image
 │   └── GeometryError           arrays that do not share a grid
+├── BadDicomError               a DICOM folder, archive or series that cannot be used
+├── BadKeyError                 a key file for pseudonyms that cannot be trusted
 ├── BadLabelError               values outside the table, or not integers
 ├── BadRequestError             a request that cannot be understood
 ├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
@@ -46,6 +48,14 @@ class BadImageError(RenalError):
 
 class GeometryError(BadImageError):
     """Arrays that should share a grid and do not."""
+
+
+class BadDicomError(RenalError):
+    """A DICOM folder, archive or series that cannot be used."""
+
+
+class BadKeyError(RenalError):
+    """A key file for pseudonyms that cannot be trusted."""
 
 
 class BadLabelError(RenalError):

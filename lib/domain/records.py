@@ -120,8 +120,27 @@ class SequenceGuess:
     """Which sequence an image is taken for, and why (the sentence a reader sees)."""
 
     code: str
-    source: Literal["request", "metadata", "filename", "image"]
+    source: Literal["request", "metadata", "filename", "sidecar", "image"]
     probability: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesGuess:
+    """What a series is taken for by its header, and by those of its study.
+
+    Attributes:
+        code: Code in SEQUENCES, ``other`` when it is none of them, ``unknown`` when a person has to decide.
+        rule: Name of the row that decided.
+        confidence: 0 to 1, as the tables judge it; it ranks guesses and is not a measured frequency.
+        runner_up: What it is if not ``code``; empty when nothing else fits.
+        reason: The sentence that a person reads; it never names a patient.
+    """
+
+    code: str
+    rule: str
+    confidence: float
+    runner_up: str = ""
     reason: str
 
 

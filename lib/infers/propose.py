@@ -59,7 +59,15 @@ class Proposer:
         self._loaded: dict[str, tuple[tuple[int, int, int], Predictor, str]] = {}
         self._recogniser: Recogniser | None = None
 
-    def propose(self, volume: Volume, *, requested: str = "", metadata: str = "", image_id: str = "") -> Proposal:
+    def propose(
+        self,
+        volume: Volume,
+        *,
+        requested: str = "",
+        metadata: str = "",
+        image_id: str = "",
+        sidecar: Mapping[str, object] | None = None,
+    ) -> Proposal:
         """Segment an image with the network of its sequence.
 
         Args:
@@ -67,6 +75,7 @@ class Proposer:
             requested: Sequence code that the user chose; empty to find out.
             metadata: Sequence code in the cohort table, when there is one.
             image_id: Id or file name of the image.
+            sidecar: What dcm2niix wrote beside the image, when there is something.
 
         Raises:
             UnknownSequenceError: When a code is not in the table.
@@ -77,6 +86,7 @@ class Proposer:
             requested=requested,
             metadata=metadata,
             image_id=image_id,
+            sidecar=sidecar,
             classify=(lambda: self._classify(volume)) if self.models.find(RECOGNISER) else None,
         )
         predictor, version = self._predictor(guess.code)

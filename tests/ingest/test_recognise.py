@@ -1,9 +1,12 @@
 """The sequence of an image, and the reason that a reader sees."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from lib.domain.errors import UnknownSequenceError, UnrecognisedSeriesError
-from lib.ingest.recognise import recognise
+from lib.ingest.recognise import read_sidecar, recognise
 
 
 def never() -> dict[str, float]:
@@ -39,3 +42,45 @@ def test_an_unknown_code_is_refused() -> None:
 def test_without_any_evidence_it_says_so() -> None:
     with pytest.raises(UnrecognisedSeriesError, match="expected one of: T1WI"):
         recognise(image_id="scan")
+
+
+SIDECAR = {"Manufacturer": "SIEMENS", "SeriesDescription": "t1_vibe_fs_tra_bh_art", "ScanningSequence": "GR"}
+
+
+def test_a_sidecar_tells_before_the_pixels() -> None:
+    guess = recognise(image_id="scan", sidecar=SIDECAR, classify=never)
+    assert (guess.code, guess.source) == ("CP", "sidecar")
+    assert guess.reason == (
+        "the sidecar says CP: it is a Siemens VIBE or FLASH and its name says arterial or corticomedullary"
+    )
+
+
+def test_the_name_tells_before_a_sidecar() -> None:
+    assert recognise(image_id="P1_NP", sidecar=SIDECAR, classify=never).source == "filename"
+
+
+def test_a_sidecar_that_leaves_it_open_leaves_it_to_the_pixels() -> None:
+    after = {**SIDECAR, "SeriesDescription": "t1_vibe_fs_tra_post"}
+    guess = recognise(image_id="scan", sidecar=after, classify=lambda: {"CP": 0.3, "DP": 0.7})
+    assert (guess.code, guess.source) == ("DP", "image")
+    assert guess.reason.startswith("the sidecar leaves it open; the image looks like DP")
+
+
+def test_a_sidecar_that_says_none_of_them_is_believed() -> None:
+    with pytest.raises(UnrecognisedSeriesError, match="diffusion-weighted"):
+        recognise(image_id="scan", sidecar={"SeriesDescription": "ep2d_diff_ADC"}, classify=never)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\udcff", '{"SeriesDescription": 3}'])
+def test_a_broken_sidecar_is_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scan.json").write_text(text, errors="surrogateescape")
+    guess = recognise(
+        image_id="scan", sidecar=read_sidecar(tmp_path / "scan.nii.gz"), classify=lambda: {"CP": 0.3, "DP": 0.7}
+    )
+    assert guess.source == "image"
+
+
+def test_the_sidecar_beside_an_image_is_read(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").write_text(json.dumps(SIDECAR))
+    assert read_sidecar(tmp_path / "scan.nii.gz") == SIDECAR
+    assert read_sidecar(tmp_path / "other.nii.gz") is None
