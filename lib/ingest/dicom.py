@@ -14,7 +14,7 @@ from pathlib import Path
 from lib.domain.cohort import COHORT_TABLE, read_cohort
 from lib.domain.errors import BadCohortError, BadDicomError, BadRequestError
 from lib.domain.sequences import SEQUENCES
-from lib.ingest.cohort_folder import CohortFolder
+from lib.ingest.cohort_writer import CohortWriter
 from lib.ingest.decisions import parse_decisions, read_decisions, write_decisions
 from lib.ingest.dicom_files import open_source
 from lib.ingest.dicom_slices import Progress, scan_files
@@ -82,7 +82,7 @@ def import_dicom(
         scan = scan_files(found.paths, on_progress)
         names = Pseudonyms(key=key, centre=centre)
         candidates = candidates_of(scan, names, on_progress)
-        cohort = CohortFolder(folder=into, names=names, ledger=read_ledger(into))
+        cohort = CohortWriter(folder=into, names=names, ledger=read_ledger(into))
         cohort.check_owner({one.patient for one in candidates})
         decided = _store_decisions(requested, candidates, cohort, key_file.expanduser().parent)
         rows = _bring_in(decide(candidates, decided), cohort, on_progress)
@@ -108,7 +108,7 @@ def _check_folder(into: Path) -> None:
 
 
 def _store_decisions(
-    requested: Mapping[str, str], candidates: Sequence[Candidate], cohort: CohortFolder, folder: Path
+    requested: Mapping[str, str], candidates: Sequence[Candidate], cohort: CohortWriter, folder: Path
 ) -> dict[str, str]:
     """Join this run's decisions with the earlier ones.
 
@@ -130,7 +130,7 @@ def _store_decisions(
     return joined
 
 
-def _bring_in(candidates: Sequence[Candidate], cohort: CohortFolder, on_progress: Progress) -> list[SeriesRow]:
+def _bring_in(candidates: Sequence[Candidate], cohort: CohortWriter, on_progress: Progress) -> list[SeriesRow]:
     """Import what can be; per image id the best candidate that converts."""
     rivals: dict[str, list[Candidate]] = {}
     rows: list[SeriesRow] = []
@@ -145,7 +145,7 @@ def _bring_in(candidates: Sequence[Candidate], cohort: CohortFolder, on_progress
     return rows
 
 
-def _settled(candidate: Candidate, cohort: CohortFolder) -> SeriesRow | None:
+def _settled(candidate: Candidate, cohort: CohortWriter) -> SeriesRow | None:
     """The row of a candidate that needs no conversion; None for one that is to become an image."""
     if kept := cohort.kept(candidate):
         return kept
@@ -162,7 +162,7 @@ def _settled(candidate: Candidate, cohort: CohortFolder) -> SeriesRow | None:
     return None
 
 
-def _best_of(image_id: str, candidates: Sequence[Candidate], cohort: CohortFolder) -> list[SeriesRow]:
+def _best_of(image_id: str, candidates: Sequence[Candidate], cohort: CohortWriter) -> list[SeriesRow]:
     """Import the surest candidate, the one with most slices among equals; the next when it does not convert."""
     earliest = {one.study: number for number, one in reversed(list(enumerate(candidates)))}
     ranked = sorted(

@@ -22,17 +22,17 @@ _CURVE_RANGE = (-3.0, 5.0)  # z-scores between which the intensity curve bends; 
 class Strength:
     """How far each kind of variation goes; a chance is the share of patches that get it."""
 
-    rotate_z_deg: float = 15.0
-    rotate_xy_deg: float = 7.0
-    scale: float = 0.15
-    shear: float = 0.06
+    rotate_z_deg: float = 20.0
+    rotate_xy_deg: float = 10.0
+    scale: float = 0.2
+    shear: float = 0.08
     flip_chance: float = 0.5
-    curve: float = 0.3
-    gamma: float = 0.25
+    curve: float = 0.4
+    gamma: float = 0.3
     contrast: float = 0.15
     brightness: float = 0.15
-    bias: float = 0.2
-    noise: float = 0.12
+    bias: float = 0.25
+    noise: float = 0.15
     noise_chance: float = 0.5
     blur_chance: float = 0.25
     blur_steps: tuple[float, float] = (1.2, 2.2)

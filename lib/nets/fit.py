@@ -253,11 +253,11 @@ def _validation_due(run: _Run, epoch: int, stopped: bool) -> bool:
 
 
 def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
-    """Mean Dice per drawn structure over whole images, on the working grid, as ``predict`` labels them."""
+    """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time."""
     began = time.monotonic()
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
     for case in cases:
-        probabilities = class_probabilities(case.image.float(), run.average, run.plan)
+        probabilities = class_probabilities(case.image.float(), run.average, run.plan, mirrored=False)
         winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
             score = dice(winners == index, case.label.numpy() == index) if name in case.drawn else None

@@ -105,13 +105,14 @@ def label_values(plan: Plan) -> NDArray[np.uint8]:
 
 
 @torch.inference_mode()
-def class_probabilities(image: Tensor, network: nn.Module, plan: Plan) -> Tensor:
+def class_probabilities(image: Tensor, network: nn.Module, plan: Plan, *, mirrored: bool = True) -> Tensor:
     """Probabilities of every class on the working grid, in windows when the image is large.
 
     Args:
         image: Normalised intensities (X, Y, Z).
         network: Any network with the shapes of ``predict_volume``.
         plan: Its plan.
+        mirrored: Whether each window is also seen mirrored left-right, and both answers are averaged.
 
     Returns:
         float32 (classes, X, Y, Z) on the CPU.
@@ -127,20 +128,24 @@ def class_probabilities(image: Tensor, network: nn.Module, plan: Plan) -> Tensor
         tuple(slice(s, s + w) for s, w in zip(corner, window, strict=True)) for corner in itertools.product(*starts)
     ]
     if len(places) == 1:
-        total = _softmax_window(padded, network)
+        total = _softmax_window(padded, network, mirrored)
     else:
-        total = _blended(padded, network, places, _bump(window), plan.classes)
+        total = _blended(padded, network, places, _bump(window), plan.classes, mirrored)
     return total[:, : shape[0], : shape[1], : shape[2]]
 
 
-def _blended(padded: Tensor, network: nn.Module, places: list[tuple[slice, ...]], bump: Tensor, classes: int) -> Tensor:
+def _blended(
+    padded: Tensor, network: nn.Module, places: list[tuple[slice, ...]], bump: Tensor, classes: int, mirrored: bool
+) -> Tensor:
     total = torch.zeros((classes, *padded.shape))
     for place in places:
-        total[:, *place] += _softmax_window(padded[place], network) * bump
+        total[:, *place] += _softmax_window(padded[place], network, mirrored) * bump
     return total.div_(total.sum(0, keepdim=True))
 
 
-def _softmax_window(window: Tensor, network: nn.Module) -> Tensor:
+def _softmax_window(window: Tensor, network: nn.Module, mirrored: bool) -> Tensor:
+    if mirrored:
+        return (_softmax_window(window, network, False) + _softmax_window(window.flip(0), network, False).flip(1)) / 2
     device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     with mixed_precision(device):
         logits = network(window[None, None].to(device))

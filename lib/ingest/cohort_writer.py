@@ -21,7 +21,7 @@ from lib.ingest.pseudonym import Pseudonyms
 
 
 @dataclass(kw_only=True)
-class CohortFolder:
+class CohortWriter:
     """The folder that images go to, and what this run added."""
 
     folder: Path
