@@ -1,6 +1,6 @@
 """Detection and DSC of the weights that serve, per sequence, GE and other vendors apart, on phantoms they never saw.
 
-    python -m benchmarks.phantoms --patients 40 --seed 900001 --json phantoms.json
+    python -m benchmarks.phantoms --patients 30 --seed 900001 --json phantoms.json
 
 The seed must differ from the one the weights were trained on (``make weights`` uses 1). Detection: the prediction
 touches any voxel of the reference's masses. DSC: of all mass voxels of an image, over the images that hold a mass.
@@ -29,9 +29,10 @@ from lib.phantom.cohort import generate_cohort
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--patients", type=int, default=40)
+    options.add_argument("--patients", type=int, default=30)
     options.add_argument("--seed", type=int, default=900_001)
     options.add_argument("--cohort", type=Path, help="use this folder; generated when it does not exist")
+    options.add_argument("--sequences", nargs="+", default=list(SEQUENCES), help="score only these")
     options.add_argument("--json", type=Path, help="write every score here")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -39,9 +40,11 @@ def main() -> None:
         if not (folder / "cohort.csv").is_file():
             generate_cohort(folder, patients=given.patients, seed=given.seed)
         started = time.monotonic()
-        scored = [(record, *_score(folder, record)) for record in read_cohort(folder)]
+        scored = [
+            (record, *_score(folder, record)) for record in read_cohort(folder) if record.sequence in given.sequences
+        ]
     print(f"{len(scored)} images in {time.monotonic() - started:.0f} s\n")
-    print(table([(record, score) for record, score, _ in scored]))
+    print(table([(record, score) for record, score, _ in scored], given.sequences))
     if given.json:
         rows = [{**asdict(record), **asdict(score), "model_version": version} for record, score, version in scored]
         given.json.write_text(json.dumps(rows, indent=1))
@@ -57,13 +60,13 @@ def _score(folder: Path, record: CaseRecord) -> tuple[CaseScore, str]:
     return score_case(record.image_id, proposal.label.data, reference.data), proposal.model_version
 
 
-def table(scored: Sequence[tuple[CaseRecord, CaseScore]]) -> str:
+def table(scored: Sequence[tuple[CaseRecord, CaseScore]], codes: Sequence[str]) -> str:
     """Markdown: a row per sequence and group."""
     lines = [
         "| sequence | scanners | images with mass | detected | median mass DSC | mean mass DSC | median kidney DSC | false positives per image |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for code in SEQUENCES:
+    for code in codes:
         for group in ("GE", "other"):
             scores = [s for r, s in scored if r.sequence == code and (r.vendor == "GE") == (group == "GE")]
             lines.append(f"| {code} | {group} | " + " | ".join(_figures(scores)) + " |")
