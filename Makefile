@@ -50,9 +50,9 @@ clean:
 CODES := T1WI T2WI CP NP DP
 MINUTES_T1WI := 89
 MINUTES_T2WI := 78
-MINUTES_CP := 28
-MINUTES_NP := 21
-MINUTES_DP := 21
+MINUTES_CP := 22
+MINUTES_NP := 19
+MINUTES_DP := 12
 weights: $(VENV)/.installed
 	test -f data/weights/cohort.csv || $(BIN)/python main.py phantom data/weights --patients 400 --seed 1 --workers 2
 	$(BIN)/python main.py train data/weights --sequence all --minutes 25 --out data/all.safetensors
