@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from monailabel.interfaces.datastore import Datastore
 from lib.domain.errors import BadRequestError
 from lib.domain.records import LabelledImage
 from lib.store.cohort import FINAL, CohortStore
+from lib.store.folder import read_object
 from lib.store.index import ImageRow
 from lib.store.sync import TABLE
 
@@ -95,7 +95,7 @@ class CohortDatastore(Datastore):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """Return the image's row, its sidecar and what clients stored."""
         image = self.store.image(image_id)
-        return {**self._row_info(image), "sidecar": _read_object(self.store.folder.root / f"{image_id}.json")}
+        return {**self._row_info(image), "sidecar": read_object(self.store.folder.root / f"{image_id}.json")}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Merge a client's entries."""
@@ -170,11 +170,3 @@ class CohortDatastore(Datastore):
 
 def _suffix(image: ImageRow) -> str:
     return image.file.removeprefix(image.image_id)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

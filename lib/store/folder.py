@@ -6,12 +6,14 @@ labels that were taken out), ``lock``. Everything else is the cohort folder as D
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -131,3 +133,12 @@ def checked_tag(tag: str) -> str:
         msg = "the label tag has characters outside letters, digits, '-' and '_'"
         raise BadRequestError(msg)
     return tag
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds an object; empty when there is none that can be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

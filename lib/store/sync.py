@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from lib.domain.cohort import record_of
 from lib.domain.records import CaseRecord
-from lib.store.folder import CohortFolder
+from lib.store.folder import CohortFolder, read_object
 from lib.store.index import HeadRow, ImageRow, Index, VersionRow
 
 logger = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def _found(folder: CohortFolder, key: LabelKey, path: Path) -> VersionRow:
         size=stat.st_size,
         created_ns=stat.st_mtime_ns,
         source=FOLDER,
-        info=_read_object(folder.label_record(tag, image_id)),
+        info=read_object(folder.label_record(tag, image_id)),
     )
 
 
@@ -216,11 +216,3 @@ def add_version(session: Session, version: VersionRow) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
