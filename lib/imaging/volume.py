@@ -215,8 +215,14 @@ def volume_bytes(volume: Volume, *, packed: bool = True) -> bytes:
     return packer.compress(payload) + packer.flush()
 
 
-def write_bytes(payload: bytes, path: Path) -> None:
-    """Replace a file's content in one step: temporary file beside it, fsync, replace, fsync of the folder."""
+def write_bytes(payload: bytes, path: Path, *, modified_ns: int | None = None) -> None:
+    """Replace a file's content in one step: temporary file beside it, fsync, replace, fsync of the folder.
+
+    Args:
+        payload: All of the content.
+        path: The file; its folder is made when there is none.
+        modified_ns: Time of modification that the file is to show, in ns since 1970; now when None.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -225,6 +231,8 @@ def write_bytes(payload: bytes, path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
+        if modified_ns is not None:
+            os.utime(name, ns=(modified_ns, modified_ns))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

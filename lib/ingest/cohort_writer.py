@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from lib.domain.cohort import COHORT_TABLE, format_cohort, read_cohort, record_o
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError
 from lib.domain.records import CaseRecord, check_image_id
 from lib.domain.scanners import vendor_of
-from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, write_bytes, write_volume
+from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, volume_bytes, write_bytes
 from lib.ingest.dicom_convert import convert
 from lib.ingest.dicom_studies import Candidate
 from lib.ingest.identity import clean_sidecar
@@ -91,7 +90,7 @@ class CohortWriter:
             shift_days=candidate.shift_days,
             person=candidate.person,
         )
-        payload, image = _packed(converted.volume), self._image(image_id)
+        payload, image = volume_bytes(converted.volume), self._image(image_id)
         if image.exists() or image.with_suffix("").exists():
             self._check_same(payload, image)
         elif (self.folder / "labels" / "final" / image.name).exists():
@@ -143,11 +142,3 @@ class CohortWriter:
             scanner_model=str(sidecar.get("ManufacturersModelName", "")),
             field_t=field_t if isinstance(field_t, int | float) else 0.0,
         )
-
-
-def _packed(volume: Volume) -> bytes:
-    """The bytes of an image file."""
-    with tempfile.TemporaryDirectory(prefix="renal-loop-") as folder:
-        path = Path(folder, "image.nii.gz")
-        write_volume(volume, path)
-        return path.read_bytes()

@@ -11,9 +11,9 @@ from pathlib import Path
 from lib.domain.errors import BadRequestError
 from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import write_bytes
+from lib.ingest.rules import OTHER
 
 DECISIONS_TABLE = "decisions.csv"
-OTHER = "other"
 _COLUMNS = ("series", "code")
 _SERIES = re.compile(r"S[0-9a-f]{12}")
 

@@ -21,12 +21,7 @@ from sqlalchemy.orm import Session
 
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
-from lib.imaging.volume import (
-    Volume,
-    read_label,
-    volume_bytes,
-    write_bytes,
-)
+from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
 from lib.store.folder import checked_tag
 from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
@@ -93,7 +88,6 @@ class CohortStore(ImageStore):
             StorageFullError: When there is no room; nothing is kept then.
         """
         told = dict(info or {})
-        _minutes(told)
         label, drawn = checked_label(file, self.grid(image_id), told)
         return self._record(self._save(label, drawn, image_id, checked_tag(tag), told, "client"), final=True)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from lib.domain.cohort import record_of
 from lib.domain.records import CaseRecord
+from lib.imaging.volume import write_bytes
 from lib.store.folder import CohortFolder, read_object
 from lib.store.index import HeadRow, ImageRow, Index, VersionRow
 
@@ -154,29 +154,13 @@ def show(folder: CohortFolder, key: LabelKey, head: Head) -> None:
     tag, image_id = key
     source, former = folder.version(head.file), folder.label(tag, image_id)
     path = former.with_name(image_id + source.name[source.name.index(".") :])
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _replace(json.dumps(dict(head.info), default=str).encode(), folder.label_record(tag, image_id), None)
-        _replace(source.read_bytes(), path, head.created_ns)
+        write_bytes(json.dumps(dict(head.info), default=str).encode(), folder.label_record(tag, image_id))
+        write_bytes(source.read_bytes(), path, modified_ns=head.created_ns)
         if former != path:
             former.unlink(missing_ok=True)
     except OSError as error:  # the version itself is safe; the next look at the folder tries again
         logger.warning("a label could not be shown in the cohort folder (%s)", error.strerror)
-
-
-def _replace(payload: bytes, path: Path, time_ns: int | None) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        if time_ns is not None:
-            os.utime(part, ns=(time_ns, time_ns))
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _found(folder: CohortFolder, key: LabelKey, path: Path) -> VersionRow:
