@@ -23,7 +23,8 @@ from lib.nets.augment import STANDARD, Strength, augment
 from lib.nets.cases import ReadyCase, cut_batch, read_cases
 from lib.nets.losses import drawn_classes, partial_dice_ce
 from lib.nets.networks import LoadedWeights, Plan, build_network, mixed_precision, pick_device
-from lib.nets.predict import SMALLEST_MASS_MM3, class_probabilities, drop_specks
+from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
+from lib.nets.windows import class_probabilities
 
 _WARM_UP = 0.04  # share of the budget in which the learning rate rises
 _FLOOR = 0.01  # of the learning rate, at the end
