@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lib.imaging.geometry import resampled_shape
 from lib.imaging.lesions import components
 from lib.nets.grids import Box, Shape, Spacing, grid_weights, mask_box, resample
-from lib.nets.networks import ALL_SEQUENCES, LoadedWeights, Plan, load_weights, network_with, pick_device
+from lib.nets.networks import ALL_SEQUENCES, LoadedWeights, Plan, load_weights
+from lib.nets.runtime import load_runner
 from lib.nets.windows import class_probabilities
 
 FINDER_PLAN = Plan(
@@ -43,7 +44,7 @@ class Finder:
             BadWeightsError: When the state does not fit its plan.
         """
         self._plan = weights.plan
-        self._network: nn.Module = network_with(weights).to(pick_device(device)).eval()
+        self._network = load_runner(weights, device)
 
     def __call__(self, image: Tensor, spacing_mm: Spacing) -> list[Box]:
         """Return a box around each kidney, with whatever grows on it, largest kidney first.

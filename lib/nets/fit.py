@@ -24,6 +24,7 @@ from lib.nets.cases import ReadyCase, cut_batch, read_cases
 from lib.nets.losses import drawn_classes, partial_dice_ce
 from lib.nets.networks import LoadedWeights, Plan, build_network, mixed_precision, pick_device
 from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
+from lib.nets.runtime import torch_runner
 from lib.nets.windows import class_probabilities
 
 _WARM_UP = 0.04  # share of the budget in which the learning rate rises
@@ -258,7 +259,7 @@ def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
     began = time.monotonic()
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
     for case in cases:
-        probabilities = class_probabilities(case.image.float(), run.average, run.plan, mirrored=False)
+        probabilities = class_probabilities(case.image.float(), torch_runner(run.average), run.plan, mirrored=False)
         winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
             score = dice(winners == index, case.label.numpy() == index) if name in case.drawn else None

@@ -16,14 +16,15 @@ from threading import Lock
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lib.domain.structures import BACKGROUND, MASS, STRUCTURES
 from lib.imaging.geometry import from_canonical, to_canonical
 from lib.imaging.lesions import components
 from lib.imaging.volume import Volume
 from lib.nets.grids import Box, Spacing, from_working, mask_box, to_working
-from lib.nets.networks import LoadedWeights, Plan, network_with, pick_device
+from lib.nets.networks import LoadedWeights, Plan
+from lib.nets.runtime import Runner, load_runner
 from lib.nets.windows import class_probabilities
 
 FindKidneys = Callable[[Tensor, Spacing], list[Box]]
@@ -72,8 +73,7 @@ class Predictor:
             BadWeightsError: When the state does not fit its plan.
         """
         self.plan = weights.plan
-        self._device = pick_device(device)
-        self._network = network_with(weights).to(self._device).eval()
+        self._network = load_runner(weights, device)
         self._find = find
         self._smallest_mass_mm3 = smallest_mass_mm3
         self._lock = Lock()
@@ -93,13 +93,13 @@ class Predictor:
 @torch.inference_mode()
 def predict_volume(
     volume: Volume,
-    network: nn.Module,
+    network: Runner,
     plan: Plan,
     *,
     find: FindKidneys | None = None,
     smallest_mass_mm3: float = SMALLEST_MASS_MM3,
 ) -> Prediction:
-    """Label one image with any network that maps (1, 1, X, Y, Z) to logits (1, classes, X, Y, Z).
+    """Label one image with any network that has the classes of the plan.
 
     The network looks where ``find`` sees kidneys, and everywhere when that finds none.
 

@@ -7,23 +7,24 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lib.nets.grids import Box, pad_to, window_starts
-from lib.nets.networks import Plan, mixed_precision
+from lib.nets.networks import Plan
+from lib.nets.runtime import Runner
 
 _OVERLAP = 0.25
 
 
 @torch.inference_mode()
 def class_probabilities(
-    image: Tensor, network: nn.Module, plan: Plan, *, mirrored: bool = True, boxes: Sequence[Box] = ()
+    image: Tensor, network: Runner, plan: Plan, *, mirrored: bool = True, boxes: Sequence[Box] = ()
 ) -> Tensor:
     """Probabilities of every class on the working grid, in windows when the image is large.
 
     Args:
         image: Normalised intensities (X, Y, Z).
-        network: Maps (1, 1, X, Y, Z) to logits (1, classes, X, Y, Z).
+        network: Runs the plan's network.
         plan: Its plan.
         mirrored: Whether each window is also seen mirrored left-right, and both answers are averaged.
         boxes: Look only there, at whole windows; elsewhere is background. Empty to look everywhere.
@@ -58,7 +59,7 @@ def _corners(box: Box, window: Sequence[int], shape: Sequence[int]) -> Iterator[
 
 
 def _blended(
-    padded: Tensor, network: nn.Module, places: Sequence[tuple[slice, ...]], classes: int, mirrored: bool
+    padded: Tensor, network: Runner, places: Sequence[tuple[slice, ...]], classes: int, mirrored: bool
 ) -> Tensor:
     bump = _bump([span.stop - span.start for span in places[0]])
     total = torch.zeros((classes, *padded.shape))
@@ -69,13 +70,10 @@ def _blended(
     return total.div_(seen.where(seen > 0, 1.0))
 
 
-def _softmax_window(window: Tensor, network: nn.Module, mirrored: bool) -> Tensor:
+def _softmax_window(window: Tensor, network: Runner, mirrored: bool) -> Tensor:
     if mirrored:
         return (_softmax_window(window, network, False) + _softmax_window(window.flip(0), network, False).flip(1)) / 2
-    device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
-    with mixed_precision(device):
-        logits = network(window[None, None].to(device))
-    return torch.softmax(logits[0].float(), 0).cpu()
+    return torch.softmax(network(window[None, None])[0], 0)
 
 
 def _bump(window: Sequence[int]) -> Tensor:

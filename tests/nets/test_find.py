@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from lib.domain.errors import BadWeightsError
 from lib.nets.find import FINDER_PLAN, Finder, load_finder, organ_boxes
@@ -41,12 +40,10 @@ def test_a_margin_ends_at_the_image() -> None:
     assert box == (slice(0, 17), slice(3, 20), slice(0, 16))
 
 
-class Bright(nn.Module):
+def bright(image: torch.Tensor) -> torch.Tensor:
     """Stands in for a network: what is brighter than the body's mean is kidney."""
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        zero = torch.zeros_like(image)
-        return torch.cat([zero, 40 * (image - 1), zero - 40, zero - 40], 1)
+    zero = torch.zeros_like(image)
+    return torch.cat([zero, 40 * (image - 1), zero - 40, zero - 40], 1)
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.5, 1.5, 3.0), (2.0, 3.0, 4.0)])
@@ -54,7 +51,7 @@ def test_boxes_are_told_in_voxels_of_the_image_and_hold_the_kidney(
     spacing_mm: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = Finder(LoadedWeights(plan=FINDER_PLAN, state=build_network(FINDER_PLAN).state_dict()), "cpu")
-    monkeypatch.setattr(find, "_network", Bright())
+    monkeypatch.setattr(find, "_network", bright)
     shape = tuple(round(mm / edge) for mm, edge in zip((240, 180, 150), spacing_mm, strict=True))
     image = torch.zeros(shape)
     kidney = tuple(slice(round(0.6 * n), round(0.85 * n)) for n in shape)
