@@ -40,9 +40,10 @@ def train(
     """Fit on the cohort's training patients, validate on its validation patients, write one weight file."""
     from lib.loop.retrain import images_on
     from lib.nets.find import load_finder
-    from lib.nets.fit import FitSettings, fit
+    from lib.nets.fit import fit
     from lib.nets.networks import load_weights, save_weights
     from lib.nets.score import score_images
+    from lib.nets.trainee import FitSettings
     from lib.trainers.progress import progress_line
 
     images = labelled_images(cohort, sequence)

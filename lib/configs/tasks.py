@@ -6,7 +6,7 @@ from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
-from lib.nets.fit import FitSettings
+from lib.nets.trainee import FitSettings
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"

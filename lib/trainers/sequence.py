@@ -15,9 +15,10 @@ from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
 from lib.loop.retrain import retrain
 from lib.nets.find import load_finder
-from lib.nets.fit import FitSettings, fit
+from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
 from lib.nets.score import score_images
+from lib.nets.trainee import FitSettings
 from lib.registry.models import FINDER, ModelFolder
 from lib.store.datastore import CohortDatastore
 from lib.trainers.progress import progress_line
