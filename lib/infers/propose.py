@@ -101,7 +101,7 @@ class Proposer:
             label=prediction.label,
             sequence=guess,
             model_version=version,
-            masses=tuple(measure_masses(prediction.label)),
+            masses=tuple(measure_masses(prediction.label, prediction.certainty)),
             kidneys=prediction.kidneys,
             seconds=prediction.seconds,
         )

@@ -38,6 +38,7 @@ class Prediction:
 
     Attributes:
         label: Values of the structure table, uint8, on the voxel axes of the image.
+        certainty: Probability of the structure that each voxel is labelled as, float16, on the same axes; 0 elsewhere.
         confidence: Mean probability of the winning class over the voxels labelled as each structure, by name;
             only structures that were found.
         kidneys: How many were found beforehand, to look only there; 0 when the whole field of view was searched.
@@ -45,6 +46,7 @@ class Prediction:
     """
 
     label: Volume
+    certainty: NDArray[np.float16]
     confidence: Mapping[str, float]
     kidneys: int
     seconds: Mapping[str, float]
@@ -115,12 +117,14 @@ def predict_volume(
     probabilities = class_probabilities(working.image, network, plan, boxes=boxes)
     marks.append(time.perf_counter())
     probabilities = drop_specks(probabilities, plan, smallest_mass_mm3)
-    classes = from_working(probabilities, working, canonical, plan.spacing_mm)
+    classes, certainty = from_working(probabilities, working, canonical, plan.spacing_mm)
     data = from_canonical(label_values(plan)[classes.numpy()], volume)
+    sure = from_canonical(certainty.numpy(), volume)
     marks.append(time.perf_counter())
     took = (after - before for before, after in itertools.pairwise(marks))
     return Prediction(
         label=Volume(data=data, affine=volume.affine),
+        certainty=sure,
         confidence=_confidence(probabilities, plan),
         kidneys=len(boxes),
         seconds=dict(zip(("prepare", "find", "network", "restore"), took, strict=True)),
