@@ -18,13 +18,14 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib import __version__
-from lib.activelearning import random
+from lib.activelearning.strategy import strategies
 from lib.configs.settings import Settings
 from lib.configs.tasks import infer_tasks, train_tasks
 from lib.domain.errors import BadRequestError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.worklist import WorkList
 
 
 class RenalApp(MONAILabelApp):
@@ -59,7 +60,7 @@ class RenalApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
-        return {random.NAME: random.RandomUnlabelled()}
+        return strategies()
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Propose a label for an image of the datastore, or for an uploaded one."""
@@ -75,8 +76,14 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        self.datastore().store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        store = self.datastore().store
+        store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        WorkList(store).renew(request["image"])
         return result
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
+        """Let go of a submitted image."""
+        WorkList(self.datastore().store).release(image_id)
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""

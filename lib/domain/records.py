@@ -118,6 +118,26 @@ class MassMeasurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An image that waits for a label."""
+
+    image_id: str
+    patient_id: str
+    sequence: str
+    centre: str
+    scanner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priority:
+    """An image's place in the queue, and why (the sentence a reader sees)."""
+
+    image_id: str
+    patient_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceGuess:
     """Which sequence an image is taken for, and why (the sentence a reader sees)."""
 
