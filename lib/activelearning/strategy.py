@@ -15,7 +15,7 @@ from lib.activelearning.handout import pick
 from lib.activelearning.random import at_random
 from lib.domain.errors import BadRequestError
 from lib.domain.records import Candidate, Priority
-from lib.store.cohort import FINAL
+from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import Claims, WorkList
 
@@ -106,6 +106,22 @@ def _reason(request: Mapping[str, Any]) -> str:
         msg = "an image was skipped without a reason; expected one in words"
         raise BadRequestError(msg)
     return reason
+
+
+def upcoming(store: CohortStore, count: int) -> list[str]:
+    """Image ids that readers will most likely be given next by the default strategy, the nearest first.
+
+    Args:
+        store: Of the images.
+        count: How many to name beside the other sequences of the patients who are open.
+    """
+    work = WorkList(store)
+    queue = next(iter(ORDERS.values())).order(work.candidates(), work.labelled_cells(), random.Random(0))
+    held, opened = work.claims("").holders, work.open_patients()
+    free = [case for case in queue if case.image_id not in held]
+    near = sorted((case for case in free if case.patient_id in opened), key=lambda case: opened.index(case.patient_id))
+    far = [case for case in free if case.patient_id not in opened]
+    return [case.image_id for case in [*near, *far[:count]]]
 
 
 def strategies() -> dict[str, Strategy]:

@@ -104,6 +104,19 @@ class WorkList:
             session.merge(LeaseRow(image_id=chosen, holder=holder, until_s=now_s + LEASE_S, done=False))
             return chosen
 
+    def claims(self, holder: str) -> Claims:
+        """See who holds what, without asking for anything."""
+        with self._store.index.read() as session:
+            leases = session.scalars(select(LeaseRow).where(LeaseRow.until_s > time.time()))
+            return _claims(session, {row.image_id: row for row in leases}, holder)
+
+    def open_patients(self) -> list[str]:
+        """Patients of whom somebody is labelling an image, the latest first."""
+        query = select(ImageRow.patient_id).join(LeaseRow, LeaseRow.image_id == ImageRow.image_id)
+        with self._store.index.read() as session:
+            rows = session.scalars(query.where(LeaseRow.until_s > time.time()).order_by(LeaseRow.until_s.desc()))
+            return list(dict.fromkeys(rows))
+
     def renew(self, image_id: str) -> None:
         """Activity on an image: whoever holds it keeps it for another half hour."""
         now_s = time.time()

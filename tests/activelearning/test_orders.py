@@ -31,6 +31,18 @@ def test_what_was_labelled_least_comes_first_and_says_so() -> None:
     assert {case.image_id for case in queue[-2:]} == {"P0_CP", "P1_CP"}
 
 
-def test_ties_are_broken_by_chance() -> None:
-    firsts = {ORDERS["coverage"].order(CASES, {}, random.Random(seed))[0].image_id for seed in range(60)}
+def test_by_coverage_ties_come_in_the_same_order_each_time_and_not_by_name() -> None:
+    many = [
+        Candidate(image_id=f"P{n:02}_CP", patient_id=f"P{n:02}", sequence="CP", centre="", scanner="")
+        for n in range(40)
+    ]
+    first, again = (
+        ORDERS["coverage"].order(cases, {}, random.Random(seed)) for seed, cases in ((0, many), (1, many[::-1]))
+    )
+    assert first == again
+    assert [case.image_id for case in first] != [case.image_id for case in many]
+
+
+def test_at_random_every_case_may_come_first() -> None:
+    firsts = {ORDERS["random"].order(CASES, {}, random.Random(seed))[0].image_id for seed in range(60)}
     assert firsts == {case.image_id for case in CASES}

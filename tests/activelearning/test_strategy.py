@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.activelearning.strategy import ORDERS, NextCase
+from lib.activelearning.strategy import ORDERS, NextCase, upcoming
 from lib.domain.errors import BadRequestError, LeasedError, UnknownImageError
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
@@ -110,3 +110,18 @@ def test_when_everything_is_labelled_there_is_no_next_case(datastore: CohortData
     for image in ("P1_NP", "P2_CP", "P2_NP", "P3_CP", "P3_NP"):
         datastore.store.save_label(image, label)
     assert asks(datastore, "ann") is None
+
+
+def test_what_comes_next_by_default_is_told_beforehand(datastore: CohortDatastore) -> None:
+    assert len(upcoming(datastore.store, 2)) == 2
+    expected = upcoming(datastore.store, 1)
+    found = asks(datastore, "ann", strategy=next(iter(ORDERS)))
+    assert found is not None
+    assert [found["id"]] == expected
+
+
+def test_the_other_sequences_of_an_open_patient_are_upcoming_first(datastore: CohortDatastore) -> None:
+    asks(datastore, "ann", image="P3_NP")
+    assert upcoming(datastore.store, 0) == ["P3_CP"]
+    assert upcoming(datastore.store, 1)[0] == "P3_CP"
+    assert "P3_NP" not in upcoming(datastore.store, 9)
