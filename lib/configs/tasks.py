@@ -33,5 +33,5 @@ def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[
 def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:
     """One task per sequence."""
     fit = FitSettings(minutes=settings.minutes, device=settings.device)
-    models = settings.models()
-    return {task_name(code): SequenceTrain(spec, models, fit, settings.salt) for code, spec in SEQUENCES.items()}
+    models, salt, gate = settings.models(), settings.salt, settings.gate
+    return {task_name(code): SequenceTrain(spec, models, fit, salt, gate) for code, spec in SEQUENCES.items()}

@@ -179,6 +179,9 @@ class CohortStore(ImageStore):
                 image=self.folder.root / image.file,
                 label=self.folder.version(version.file),
                 drawn=frozenset(version.structures or ()),
+                vendor=image.vendor,
+                scanner_model=image.scanner_model,
+                label_sha256=version.sha256,
             )
             for image, version in usable
             if version
