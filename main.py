@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from lib.loop.ahead import AheadOfReaders
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
+
+TRAINING_NICENESS = 10
 
 
 class RenalApp(MONAILabelApp):
@@ -93,6 +96,11 @@ class RenalApp(MONAILabelApp):
     def _look_ahead(self) -> None:
         if self.ahead:
             self.ahead.look()
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Train in the process that the server started for it, behind everything that readers wait for."""
+        os.nice(TRAINING_NICENESS)
+        return dict(super().train(request))
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
@@ -31,7 +33,8 @@ def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[
 
 
 def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:
-    """One task per sequence."""
-    fit = FitSettings(minutes=settings.minutes, device=settings.device)
+    """One task per sequence; training leaves half of the CPU's cores to the readers."""
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads)
     models, salt, gate = settings.models(), settings.salt, settings.gate
     return {task_name(code): SequenceTrain(spec, models, fit, salt, gate) for code, spec in SEQUENCES.items()}

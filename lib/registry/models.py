@@ -58,6 +58,10 @@ class ModelFolder:
         """Where a training run writes its result before anyone has judged it."""
         return self.live / code / f"{version}{_SUFFIX}"
 
+    def checkpoint(self, code: str) -> Path:
+        """Where a run of a sequence keeps what it needs to go on after a kill."""
+        return self.live / code / f"run{_SUFFIX}"
+
     def publish(self, code: str, candidate: Path) -> None:
         """Let a candidate serve: one atomic replace; what served before is kept as ``previous``."""
         serving = self.find(code)

@@ -77,7 +77,15 @@ class SequenceTrain(TrainTask):
 
         def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
             plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
-            result = fit(training, validation, plan, settings, start_from=start_from, on_epoch=show)
+            result = fit(
+                training,
+                validation,
+                plan,
+                settings,
+                start_from=start_from,
+                checkpoint=self._models.checkpoint(code),
+                on_epoch=show,
+            )
             notes = {
                 "version": version,
                 "started_from": _version(start_from),
