@@ -75,7 +75,7 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        self.datastore().store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
         return result
 
     def bundle_path(self, model: str) -> None:

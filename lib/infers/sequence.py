@@ -14,7 +14,6 @@ from lib.domain.structures import STRUCTURES
 from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, read_volume, write_volume
 from lib.infers.nrrd import write_nrrd
 from lib.infers.propose import Proposer
-from lib.ingest.recognise import read_sidecar
 
 NRRD_SUFFIX = ".nrrd"
 LABELS = {row.name: row.value for row in STRUCTURES.values()}
@@ -56,7 +55,7 @@ class SequenceInfer(InferTask):
             requested=self._code or str(request.get("sequence") or ""),
             metadata=str(info.get("sequence") or ""),
             image_id=image_stem(path) if info else "",
-            sidecar=read_sidecar(path),
+            sidecar=info.get("sidecar"),
         )
         return _write(proposal.label, suffix), proposal.to_json()
 
