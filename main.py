@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -22,13 +23,15 @@ from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
 from lib.configs.settings import Settings
 from lib.configs.tasks import AUTO, infer_tasks, train_tasks
-from lib.domain.errors import BadRequestError, UnknownModelError
+from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
+
+logger = logging.getLogger(__name__)
 
 TRAINING_NICENESS = 10
 
@@ -82,9 +85,8 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        store = self.datastore().store
-        store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
-        WorkList(store).renew(request["image"])
+        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
+        self._keep_lease(request["image"])
         self._look_ahead()
         return result
 
@@ -92,6 +94,12 @@ class RenalApp(MONAILabelApp):
         """Let go of a submitted image."""
         WorkList(self.datastore().store).release(image_id)
         self._look_ahead()
+
+    def _keep_lease(self, image_id: str) -> None:
+        try:
+            WorkList(self.datastore().store).renew(image_id)
+        except StorageError as error:  # the reader gets the proposal all the same
+            logger.warning("a lease could not be renewed: %s", error)
 
     def _look_ahead(self) -> None:
         if self.ahead:

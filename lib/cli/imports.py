@@ -14,8 +14,8 @@ import typer
 from lib.cli.report import JsonFlag, report
 
 if TYPE_CHECKING:
+    from lib.domain.ledger import SeriesRow
     from lib.ingest.dicom import ImportResult
-    from lib.ingest.ledger import SeriesRow
 
 DEFAULT_KEY = Path("~/.config/renal-loop/import.key")
 ALREADY = "already there"

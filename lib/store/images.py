@@ -17,6 +17,7 @@ from lib.imaging.volume import Grid, read_grid, read_volume, write_volume
 from lib.store.folder import CohortFolder, Stamp
 from lib.store.index import ImageRow, Index, storage_errors
 from lib.store.legacy import import_legacy
+from lib.store.listing import recognition, shown_images
 from lib.store.sync import follow_images, follow_labels
 
 
@@ -57,6 +58,17 @@ class ImageStore:
                 follow_images(self.index, self.folder)
             follow_labels(self.index, self.folder)
             self._seen = stamp if stamp.settled else None
+
+    def shown(self, image_id: str) -> dict[str, Any]:
+        """What clients are shown of an image, with how its sequence was recognised.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        row = self.image(image_id)
+        with self.index.read() as session:
+            shown = next(shown_images(session, self.folder.root, ImageRow.image_id == image_id))
+        return {**shown, "recognised": recognition(row)}
 
     def records(self) -> dict[str, CaseRecord]:
         """Every image by id, as ``cohort.csv`` describes it; by its file name where the table has no row."""
@@ -99,15 +111,24 @@ class ImageStore:
             BadImageError: When the file is not an image.
         """
         row = self.image(image_id)
-        path = self.folder.root / row.file
-        changed_ns = path.stat().st_mtime_ns
-        if row.measured_ns == changed_ns and row.shape and row.affine:
-            return _grid(row.shape, row.affine)
-        grid = read_grid(path)
-        values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
-        with self.index.write() as session:
-            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
+        changed_ns = (self.folder.root / row.file).stat().st_mtime_ns
+        grid = self.measure(row)
+        if row.measured_ns != changed_ns:
+            values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
+            with self.index.write() as session:
+                session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
         return grid
+
+    def measure(self, row: ImageRow) -> Grid:
+        """Where an image's voxels lie: as the index has it when the file has not changed since, else from the file.
+
+        Raises:
+            BadImageError: When the file is not an image.
+        """
+        path = self.folder.root / row.file
+        if row.shape and row.affine and row.measured_ns == path.stat().st_mtime_ns:
+            return _grid(row.shape, row.affine)
+        return read_grid(path)
 
     def merge_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Add a client's entries to an image.

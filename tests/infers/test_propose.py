@@ -137,8 +137,8 @@ def test_pixels_tell_the_sequence_when_nothing_else_does(models: ModelFolder, wr
 def test_the_sidecar_beside_an_image_tells_its_sequence(models: ModelFolder, write: Write, image_file: Path) -> None:
     write("CP")
     image = image_file.rename(image_file.with_name("scan.nii.gz"))
-    image.with_name("scan.json").write_text('{"Manufacturer": "GE", "SeriesDescription": "Ax LAVA arterial"}')
-    name, reply = SequenceInfer(Proposer(models))({"image": str(image)})
+    info = {"sidecar": {"Manufacturer": "GE", "SeriesDescription": "Ax LAVA arterial"}}
+    name, reply = SequenceInfer(Proposer(models))({"image": str(image), "image_info": info})
     Path(name).unlink()
     assert (reply["sequence"]["code"], reply["sequence"]["source"]) == ("CP", "sidecar")
 

@@ -273,3 +273,16 @@ def test_a_value_that_no_segment_explains_is_refused(tmp_path: Path) -> None:
             Grid(shape=data.shape, affine=np.eye(4)),
             {"label_info": [{"name": "mass", "idx": 1}]},
         )
+
+
+def test_labels_found_in_the_folder_are_checked_in_one_transaction(
+    make_cohort: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CohortStore(make_cohort([f"P{number}" for number in range(5)], ["CP"]))
+    write, transactions = store.index.write, []
+    monkeypatch.setattr(store.index, "write", lambda: transactions.append(1) or write())
+    assert len(store.labelled("CP")) == 5
+    assert len(transactions) == 1
+    assert len(store.labelled("CP")) == 5
+    assert len(transactions) == 1
+    store.close()
