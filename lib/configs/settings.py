@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lib.domain.errors import BadRequestError
 from lib.loop.splits import DEFAULT_SALT
+from lib.registry.audit import AuditLog
+from lib.registry.changes import FEWEST_KEPT, Registry
 from lib.registry.models import ModelFolder
 
 ENVIRONMENT_PREFIX = "RENAL_LOOP_"
@@ -20,7 +22,8 @@ class Settings:
     """What a site may change.
 
     Attributes:
-        live: Folder that retrained models are written to.
+        live: Folder that retrained models, their registry and the audit log are written to.
+        keep: Weight files of so many versions per sequence are kept.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
@@ -28,6 +31,7 @@ class Settings:
     """
 
     live: str = str(APP_FOLDER / "model" / "live")
+    keep: int = 10
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
@@ -38,7 +42,7 @@ class Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number.
+            BadRequestError: When ``minutes`` is not a positive number, or ``keep`` too small.
         """
         names = [item.name for item in fields(cls)]
         found = {name: os.environ.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
@@ -46,6 +50,7 @@ class Settings:
         given: dict[str, str] = {name: value for name, value in found.items() if value is not None}
         return cls(
             live=given.get("live", cls().live),
+            keep=_keep(given.get("keep", str(cls().keep))),
             device=given.get("device", cls().device),
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
@@ -55,6 +60,14 @@ class Settings:
     def models(self) -> ModelFolder:
         """Return the folders of the weights."""
         return ModelFolder(shipped=APP_FOLDER / "model" / "shipped", live=Path(self.live))
+
+    def audit(self) -> AuditLog:
+        """Return the log of what was done."""
+        return AuditLog(Path(self.live))
+
+    def registry(self) -> Registry:
+        """Return what changes which version serves."""
+        return Registry(models=self.models(), audit=self.audit(), keep=self.keep)
 
 
 def _minutes(text: str) -> float:
@@ -66,3 +79,10 @@ def _minutes(text: str) -> float:
         msg = f"setting minutes is {text!r}; expected a positive number"
         raise BadRequestError(msg)
     return minutes
+
+
+def _keep(text: str) -> int:
+    if not text.isdecimal() or int(text) < FEWEST_KEPT:
+        msg = f"setting keep is {text!r}; expected a whole number, {FEWEST_KEPT} or more"
+        raise BadRequestError(msg)
+    return int(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
@@ -24,8 +26,8 @@ def infer_tasks(settings: Settings) -> dict[str, SequenceInfer]:
     return {AUTO: SequenceInfer(proposer), **by_code}
 
 
-def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:
-    """One task per sequence."""
+def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None) -> dict[str, SequenceTrain]:
+    """One task per sequence; ``on_change`` is called after a version was added."""
     fit = FitSettings(minutes=settings.minutes, device=settings.device)
-    models = settings.models()
-    return {task_name(code): SequenceTrain(spec, models, fit, settings.salt) for code, spec in SEQUENCES.items()}
+    registry, salt = settings.registry(), settings.salt
+    return {task_name(code): SequenceTrain(spec, registry, fit, salt, on_change) for code, spec in SEQUENCES.items()}

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_FOUND, AuditEvent, Record
 from lib.domain.cohort import record_of
 from lib.domain.records import CaseRecord
 from lib.imaging.volume import write_bytes
@@ -103,8 +104,8 @@ def heads(session: Session, keys: Collection[LabelKey]) -> dict[LabelKey, Head]:
     }
 
 
-def follow_labels(index: Index, folder: CohortFolder) -> None:
-    """Take in label files that are new, and show again what the index says where a file does not."""
+def follow_labels(index: Index, folder: CohortFolder, record: Record) -> None:
+    """Take in label files that are new, put that on record; show again what the index says where a file does not."""
     with index.read() as session:
         odd = _odd_labels(session, folder)
     if not odd:
@@ -125,6 +126,7 @@ def follow_labels(index: Index, folder: CohortFolder) -> None:
             with index.write() as session:
                 for version in found:
                     add_version(session, version)
+                record([label_event(LABEL_FOUND, version) for version in found])
             logger.info("%d labels were found in the cohort folder", len(found))
 
 
@@ -196,6 +198,18 @@ def add_version(session: Session, version: VersionRow) -> None:
     session.add(version)
     session.flush()
     session.merge(HeadRow(image_id=version.image_id, tag=version.tag, version_id=version.id))
+
+
+def label_event(what: str, version: VersionRow) -> AuditEvent:
+    """What goes on record of a label version; the image's id is a pseudonym."""
+    about = {
+        "image_id": version.image_id,
+        "tag": version.tag,
+        "number": version.number,
+        "sha256": version.sha256,
+        "model_version": version.model_version or "",
+    }
+    return AuditEvent(who=version.author or version.source, what=what, about=about)
 
 
 def _sha256(path: Path) -> str:

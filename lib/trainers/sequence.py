@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
 
+from lib.domain.audit import RUN_FAILED, RUN_FINISHED, RUN_STARTED, AuditEvent
+from lib.domain.errors import RenalError
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
 from lib.loop.retrain import retrain
 from lib.nets.fit import FitSettings, fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
 from lib.nets.score import score_images
-from lib.registry.models import ModelFolder
+from lib.registry.changes import GATE, Registry
+from lib.registry.versions import LabelUsed
 from lib.store.datastore import CohortDatastore
 from lib.trainers.progress import progress_line
+from lib.trainers.provenance import labels_used, training_run
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +42,26 @@ _KINDS = {
 class SequenceTrain(TrainTask):
     """Adapter for retrain: this sequence's final labels in, a new champion out if it is no worse."""
 
-    def __init__(self, spec: SequenceSpec, models: ModelFolder, settings: FitSettings, salt: str) -> None:
+    def __init__(
+        self,
+        spec: SequenceSpec,
+        registry: Registry,
+        settings: FitSettings,
+        salt: str,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take a sequence's row.
+
+        Args:
+            spec: The row.
+            registry: Where versions are kept, and which of them serves.
+            settings: Of the fit, unless the request says otherwise.
+            salt: Of the patient split.
+            on_change: Called after a version was added.
+        """
         super().__init__(f"Network for {spec.title}")
-        self._spec, self._models, self._settings, self._salt = spec, models, settings, salt
+        self._spec, self._registry, self._settings, self._salt = spec, registry, settings, salt
+        self._on_change = on_change
 
     def config(self) -> dict[str, Any]:
         """Return the options that clients show."""
@@ -47,7 +69,7 @@ class SequenceTrain(TrainTask):
 
     def stats(self) -> dict[str, object]:
         """Return the last run's figures."""
-        return self._models.stats(self._spec.code)
+        return self._registry.models.stats(self._spec.code)
 
     def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, object]:
         """Train, judge, and publish when no worse; progress goes to the log, which /train shows.
@@ -55,40 +77,67 @@ class SequenceTrain(TrainTask):
         Raises:
             NotEnoughLabelsError: When there are too few labelled patients.
         """
-        code = self._spec.code
-        champion = self._models.find(code)
+        version = f"{self._spec.code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        cases = datastore.labelled(self._spec.code)
+        self._say(RUN_STARTED, version, images=len(cases))
+        try:
+            stats = self._run(version, cases, _with_request(self._settings, request))
+        except (RenalError, OSError, RuntimeError) as error:
+            self._say(RUN_FAILED, version, why=str(error) if isinstance(error, RenalError) else type(error).__name__)
+            raise
+        self._say(RUN_FINISHED, version, epochs=stats["epoch"], best_metric=stats["best_metric"])
+        self._on_change()
+        return stats
+
+    def _run(self, version: str, cases: Sequence[LabelledImage], settings: FitSettings) -> dict[str, object]:
+        code, models = self._spec.code, self._registry.models
+        champion = models.find(code)
         start_from = load_weights(champion) if champion else None
-        settings = _with_request(self._settings, request)
-        version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         reports: list[EpochReport] = []
+        used: list[LabelUsed] = []
+        minutes = 0.0
 
         def show(report: EpochReport) -> None:
             reports.append(report)
             logger.info(progress_line(report))
 
         def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
+            nonlocal minutes
+            started = time.monotonic()
+            used.extend([*labels_used(training, "train"), *labels_used(validation, "validation")])
             plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
             result = fit(training, validation, plan, settings, start_from=start_from, on_epoch=show)
             notes = {"version": version, "started_from": _version(start_from), "trained_on": str(len(training))}
-            path = self._models.candidate(code, version)
+            path = models.weights(code, version)
             save_weights(path, result.state, result.plan, notes)
+            minutes = (time.monotonic() - started) / 60
             return path
 
         def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
             return score_images(load_weights(weights), images, device=settings.device)
 
-        result = retrain(
-            datastore.labelled(code),
-            champion=champion,
-            train=train,
-            score=score,
-            publish=lambda path: self._models.publish(code, path),
-            salt=self._salt,
+        result = retrain(cases, champion=champion, train=train, score=score, publish=lambda _: None, salt=self._salt)
+        run = training_run(
+            started_from=_version(start_from),
+            weights=champion,
+            settings=settings,
+            minutes=minutes,
+            labels=used,
+            epochs=reports,
         )
+        self._registry.add(code, version, run, asdict(result.decision))
+        if result.decision.promote:  # only now: what serves is on record before it serves
+            self._registry.promote(version, who=GATE, reason=result.decision.reason)
         stats = _stats(version, reports, result.challenger, asdict(result.decision))
-        self._models.write_stats(code, stats)
+        models.write_stats(code, stats)
         logger.info("version %s: %s - %s", version, "LIVE" if result.decision.promote else "NOT LIVE", result.decision)
         return stats
+
+    def _say(self, what: str, version: str, why: str = "", **about: object) -> None:
+        event = AuditEvent(
+            who="training", what=what, why=why, about={"code": self._spec.code, "version": version, **about}
+        )
+        self._registry.audit.append([event])
 
 
 def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSettings:
