@@ -159,10 +159,11 @@ def report_(
 @app.command()
 def sync(json_: JsonFlag = False) -> None:
     """Finish what was interrupted, take over what an earlier release served, and bring MLflow in step."""
-    from lib.registry.mirror import bring_in_step, store_uri
+    from lib.registry.mirror import bring_in_step, is_installed, store_uri
 
     os.nice(_NICENESS)
     settings = Settings.from_conf({})
     settings.registry().repair()
     new = bring_in_step(settings.models())
-    report({"new_in_mlflow": new, "store": store_uri(settings.models().live)}, as_json=json_)
+    store = store_uri(settings.models().live) if is_installed() else "MLflow is not installed; make install does that"
+    report({"new_in_mlflow": new, "store": store}, as_json=json_)

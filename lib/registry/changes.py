@@ -31,7 +31,7 @@ from lib.registry.versions import TrainingRun, VersionRecord, file_sha256, versi
 logger = logging.getLogger(__name__)
 
 GATE, UPKEEP = "gate", "upkeep"
-FEWEST_KEPT = 2  # the champion and the one before it
+FEWEST_KEPT = 3  # the champion, the one before it, and the newest, which may be about to serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Registry:
     """Versions of every sequence; any number of processes may change them at once.
 
     Attributes:
-        keep: Weight files of so many versions per sequence stay; the champion's and the one's before it always do.
+        keep: Weight files of so many versions per sequence stay; the champion, the one before and the newest always do.
     """
 
     models: ModelFolder
@@ -55,7 +55,12 @@ class Registry:
         with self._lock(code):
             record = self._write(code, version, "trained", training=training, decision=decision)
         about = {"code": code, "version": version, "sha256": record.sha256, "verdict": record.verdict}
-        event = AuditEvent(who=GATE, what=audit.MODEL_DECIDED, why=record.reason, about={**about, "figures": finite(figures_of(decision))})
+        event = AuditEvent(
+            who=GATE,
+            what=audit.MODEL_DECIDED,
+            why=record.reason,
+            about={**about, "figures": finite(figures_of(decision))},
+        )
         self.audit.append([event])
         return record
 
@@ -215,8 +220,9 @@ class Registry:
 
     def _prune(self, code: str, serving: Serving) -> None:
         """Remove the oldest weight files; records stay, and so does a file without one: a run may be writing it."""
-        safe = {serving.champion.version, serving.previous.version if serving.previous else ""}
-        weights = {record.version: self.models.weights(code, record.version) for record in self.models.records(code)}
+        records = self.models.records(code)
+        safe = {serving.champion.version, serving.previous.version if serving.previous else "", records[-1].version}
+        weights = {record.version: self.models.weights(code, record.version) for record in records}
         there = [version for version, path in weights.items() if path.is_file()]
         excess = len(there) - max(self.keep, FEWEST_KEPT)
         for version in [version for version in there if version not in safe][: max(excess, 0)]:

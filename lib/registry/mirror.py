@@ -1,13 +1,16 @@
 """What the registry's files say, shown in MLflow: runs with curves, model versions, the aliases of what serves.
 
 The files are the truth; this copies them into ``live/mlflow/mlflow.sqlite`` and can be repeated at any time. MLflow
-is imported in ``bring_in_step`` and nowhere else: it takes seconds and 150 MB, and no server or prediction needs it.
+lies in a folder of its own, which only ``bring_in_step`` looks into: MONAI's handlers import it wherever they find it,
+and it takes seconds that no server start, training or prediction is to wait for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _STEP = "in-step"
+_INSTALLED = Path(sys.prefix) / "mlflow"
 _VERSION_TAG = "renal.version"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _LONGEST = 5000  # characters that MLflow allows in a tag
@@ -40,6 +44,11 @@ def model_name(code: str) -> str:
     return f"renal-{code}"
 
 
+def is_installed() -> bool:
+    """Whether there is an MLflow to show anything in."""
+    return (_INSTALLED / "mlflow").is_dir()
+
+
 def is_in_step(models: ModelFolder) -> bool:
     """Whether MLflow shows what the files say; costs a look at the folders."""
     try:
@@ -49,19 +58,19 @@ def is_in_step(models: ModelFolder) -> bool:
 
 
 def bring_in_step(models: ModelFolder) -> int:
-    """Show in MLflow what the files say; return how many versions were new to it."""
+    """Show in MLflow what the files say, where it is installed; return how many versions were new to it."""
     folder = models.live / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         digest = _digest(models)
-        client = _client(models.live)
-        new = sum(_show(client, models, code) for code in models.codes())
+        client = _client(models.live) if is_installed() else None
+        new = sum(_show(client, models, code) for code in models.codes()) if client else 0
         write_bytes(digest.encode(), folder / _STEP)
     return new
 
 
 def _digest(models: ModelFolder) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(is_installed()).encode())
     for code in models.codes():
         folder = models.folder(code)
         digest.update(f"{code} {sorted(path.name for path in (folder / VERSIONS).glob('*'))}".encode())
@@ -73,6 +82,8 @@ def _digest(models: ModelFolder) -> str:
 def _client(live: Path) -> MlflowClient:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", ".*noload.*")  # of SQLAlchemy 2.1, about MLflow's tables
+    sys.path.insert(0, str(_INSTALLED))
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store_uri(live), registry_uri=store_uri(live))
