@@ -23,6 +23,7 @@ from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
 from lib.configs.settings import Settings
 from lib.configs.tasks import AUTO, infer_tasks, train_tasks
+from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
@@ -57,7 +58,7 @@ class RenalApp(MONAILabelApp):
         if self.studies.startswith(("http://", "https://")):
             msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
             raise BadRequestError(msg)
-        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store))
+        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
@@ -65,7 +66,7 @@ class RenalApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
-        return dict(train_tasks(self.settings))
+        return dict(train_tasks(self.settings, lambda: sync_soon(self.settings)))
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
@@ -119,6 +120,7 @@ class RenalApp(MONAILabelApp):
     def on_init_complete(self) -> None:
         """Finish the server; a training process never comes here."""
         super().on_init_complete()
+        sync_soon(self.settings)
         from monailabel.app import app
 
         from lib.web.app import install

@@ -2,7 +2,7 @@
 
 Order of saving a label: its version's file (fsync), then one transaction, then the copy in ``labels/<tag>/`` that
 other programs read. What was answered is in the first two; the third is repaired after a crash. Lock order: the
-folder's lock, then the database's.
+folder's lock, then the database's, then the audit log's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_ACCEPTED, LABEL_REMOVED, AuditEvent
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
@@ -27,7 +28,7 @@ from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
 from lib.store.labels import DRAWN, checked_label, drawn_structures
 from lib.store.listing import counts, shown_images, shown_labels
-from lib.store.sync import FOLDER, add_versions, heads, show, version_file
+from lib.store.sync import FOLDER, add_versions, heads, label_event, show, version_file
 
 logger = logging.getLogger(__name__)
 
@@ -141,10 +142,12 @@ class CohortStore(ImageStore):
         Raises:
             UnknownImageError: When there is no such label.
         """
-        self.label(image_id, tag)
+        label = self.label(image_id, tag)
         with storage_errors(), self.folder.lock:
             with self.index.write() as session:
                 session.execute(delete(HeadRow).where((HeadRow.image_id == image_id) & (HeadRow.tag == tag)))
+                about = {"image_id": image_id, "tag": tag, "number": label.number, "sha256": label.sha256}
+                self._record_events([AuditEvent(who="client", what=LABEL_REMOVED, about=about)])
             for path in (self.folder.label(tag, image_id), self.folder.label_record(tag, image_id)):
                 path.unlink(missing_ok=True)
 
@@ -230,6 +233,7 @@ class CohortStore(ImageStore):
             else:
                 version.model_version = model_version
             add_versions(session, [version])
+            self._record_events([label_event(LABEL_ACCEPTED, version)])  # last: a label that counts is on record
 
     def _show(self, tag: str, image_id: str) -> None:
         with self.index.read() as session:
