@@ -96,7 +96,7 @@ _LOWEST = {
 
 def _time(text: str) -> time:
     try:
-        return datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - a time of the day has no zone yet
+        return datetime.strptime(text, "%H:%M").time()
     except ValueError:
         msg = f"quiet hours hold {text!r}; expected a time as HH:MM"
         raise BadRequestError(msg) from None
