@@ -37,7 +37,7 @@ class GateRule:
     margin: float = 0.03
     stratum_margin: float = 0.15
     kidney_margin: float = 0.03
-    confidence: float = 0.96
+    confidence: float = 0.97
     min_patients: int = 20
     stratum_min_patients: int = 10
     first_min_patients: int = 1
@@ -115,13 +115,8 @@ def decide(
         return _first(challenger, rule)
     scores = paired_scores(champion, challenger)
     masses = patient_pairs(scores, "mass")
-    missing = rule.min_patients - len(masses)
-    if missing > 0:
-        reason = (
-            f"{len(masses)} of {rule.min_patients} holdout patients with a mass are labelled: "
-            f"{missing} more are needed to judge it"
-        )
-        return PromotionDecision(verdict="wait", reason=reason, patients=len(masses), missing_patients=missing)
+    if len(masses) < rule.min_patients:
+        return _too_few(masses, rule)
     return _judged(_evidence(scores, masses, rule, new_scanners))
 
 
@@ -138,6 +133,21 @@ def _first(challenger: Sequence[CaseScore], rule: GateRule) -> PromotionDecision
         verdict="promote",
         reason=f"first model of this sequence, with nothing to compare; {patients} holdout patients, {figure}",
         patients=patients,
+    )
+
+
+def _too_few(masses: Sequence[PatientPair], rule: GateRule) -> PromotionDecision:
+    """Nothing is concluded, but an admin sees the figures so far."""
+    missing = rule.min_patients - len(masses)
+    so_far = (_compare(masses, EVERYONE, "mass DSC", rule.margin, rule),) if masses else ()
+    figures = "".join(f"; so far {one.measure} {one.champion:.3f} before, {one.challenger:.3f} now" for one in so_far)
+    return PromotionDecision(
+        verdict="wait",
+        reason=f"{len(masses)} of {rule.min_patients} holdout patients with a mass are labelled: "
+        f"{missing} more are needed to judge it{figures}",
+        patients=len(masses),
+        missing_patients=missing,
+        comparisons=so_far,
     )
 
 
@@ -240,8 +250,8 @@ def _lost(seen: _Evidence) -> list[str]:
 def _false(seen: _Evidence) -> list[str]:
     if seen.more_false <= seen.rule.more_false_masses:
         return []
-    tolerated = seen.rule.more_false_masses
-    return [f"proposes {seen.more_false:.2f} more false masses per patient; at most {tolerated:g} are tolerated"]
+    tolerated = f"at most {seen.rule.more_false_masses:g} are tolerated"
+    return [f"proposes {seen.more_false:.2f} more false masses per patient; {tolerated}"]
 
 
 _CHECKS: tuple[Callable[[_Evidence], list[str]], ...] = (_compared, _lost, _false)

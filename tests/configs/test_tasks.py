@@ -33,7 +33,7 @@ def test_a_sixth_sequence_is_rows_only(tmp_path: Path, monkeypatch: pytest.Monke
 
     stats = train_tasks(settings)[name]({"max_epochs": 1, "steps_per_epoch": 2}, store)
 
-    assert stats["decision"]["promote"], stats
+    assert stats["decision"]["verdict"] == "promote", stats
     assert task.is_valid()
     path, reply = infer_tasks(settings)["segment_auto"](
         {"image": store.get_image_uri(f"P0000_{SIXTH}"), "image_info": store.get_image_info(f"P0000_{SIXTH}")}

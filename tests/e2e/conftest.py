@@ -16,8 +16,15 @@ import requests
 
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 
+SALT = "e2e-2"
 APP = Path(__file__).parents[2]
 START_S = 120
+# Fourteen patients are too few for the gate's own figures: this salt puts four on the holdout, and three have a mass.
+SMALL_COHORT = {
+    "RENAL_LOOP_SALT": SALT,
+    "RENAL_LOOP_GATE_MIN_PATIENTS": "2",
+    "RENAL_LOOP_GATE_MORE_FALSE_MASSES": "100",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,7 @@ def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]]
         port = probe.getsockname()[1]
     environment = {
         **os.environ,
+        **SMALL_COHORT,
         "RENAL_LOOP_LIVE": str(live),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

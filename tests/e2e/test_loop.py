@@ -15,7 +15,7 @@ from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
-from tests.e2e.conftest import Server, running, started_by_stock_command
+from tests.e2e.conftest import SALT, Server, running, started_by_stock_command
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,7 +46,7 @@ def wait_for_training(server: Server, until: set[str] = DONE, seconds: float = 1
 
 
 def poor_champion(server: Server) -> None:
-    """Let a network that finds nothing stand in for an old model, so that any training is no worse."""
+    """Let a network that finds nothing stand in for an old model: whatever finds a kidney is better."""
     torch.manual_seed(0)
     plan = Plan(code="CP", spacing_mm=(4.5, 4.5, 6.0), patch=(64, 64, 16), channels=(8, 16, 16))
     state = build_network(plan).state_dict()
@@ -81,7 +81,7 @@ def test_a_reader_gets_a_case_a_proposal_and_keeps_the_label(server: Server, cli
 def test_training_publishes_a_version_that_then_proposes(server: Server, client: MONAILabelClient) -> None:
     poor_champion(server)
     labelled = [record for record in read_cohort(server.studies) if record.sequence == "CP"]
-    assert {side_of(record.patient_id) for record in labelled} >= {"train", "validation"}
+    assert {side_of(record.patient_id, SALT) for record in labelled} == {"train", "validation", "holdout"}
     for record in labelled:
         client.save_label(record.image_id, str(truth(server, record.image_id)))
     assert client.infer("segment_cp", labelled[0].image_id, {})[1]["model_version"] == POOR
@@ -97,7 +97,11 @@ def test_training_publishes_a_version_that_then_proposes(server: Server, client:
 
     version = client.infer("segment_cp", labelled[0].image_id, {})[1]["model_version"]
     stats = client.info()["train_stats"]["segment_cp"]
-    assert stats["decision"]["promote"], stats["decision"]
+    assert stats["decision"]["verdict"] == "promote", stats["decision"]
+    assert (
+        "surely better in kidney Dice" in stats["decision"]["reason"]
+        or "better on average" in stats["decision"]["reason"]
+    )
     assert version == stats["version"] != POOR
     assert load_weights(server.live / "CP" / "previous.safetensors").notes["version"] == POOR
 
