@@ -35,6 +35,19 @@ def test_a_sixth_sequence_is_rows_only(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert stats["decision"]["verdict"] == "promote", stats
     assert task.is_valid()
+    record = settings.models().record(stats["version"])
+    assert {used.side for used in record.training.labels} == {"train", "validation"}
+    assert all(used.sha256 for used in record.training.labels)
+    assert {"python", "torch", "monai", "device"} == set(record.training.environment)
+    assert (record.training.started_from, record.training.settings["epochs"]) == ("scratch", 1)
+    assert len(record.training.epochs) == 1
+    assert [entry["what"] for entry in settings.audit().entries()] == [
+        "run.started",
+        "model.decided",
+        "model.promote",
+        "model.serves",
+        "run.finished",
+    ]
     path, reply = infer_tasks(settings)["segment_auto"](
         {"image": store.get_image_uri(f"P0000_{SIXTH}"), "image_info": store.get_image_info(f"P0000_{SIXTH}")}
     )

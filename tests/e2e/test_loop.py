@@ -1,5 +1,6 @@
 """The loop, for real: info, next sample, proposal, label, training, the new version's proposal."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import requests
 import torch
 from monailabel.client import MONAILabelClient
 
+from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
 from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
+from lib.registry.serving import read_serving
 from tests.e2e.conftest import SALT, Server, running, started_by_stock_command
 
 pytestmark = [
@@ -23,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed.*socket:ResourceWarning"),  # garbage collector
 ]
 POOR = "CP-poor"
+ROLLBACK_S = 5.0
 DONE = {"DONE", "ERROR", "STOPPED"}
 
 
@@ -103,18 +107,53 @@ def test_training_publishes_a_version_that_then_proposes(server: Server, client:
         or "better on average" in stats["decision"]["reason"]
     )
     assert version == stats["version"] != POOR
-    assert load_weights(server.live / "CP" / "previous.safetensors").notes["version"] == POOR
+    models = Settings(live=str(server.live)).models()
+    assert load_weights(models.champion("CP")).notes["version"] == version
+    assert read_serving(models.folder("CP")).previous.version == POOR
+
+
+def test_a_rollback_drops_no_request(server: Server, client: MONAILabelClient) -> None:
+    registry = Settings(live=str(server.live)).registry()
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def version() -> str:
+        return client.infer("segment_cp", "P0000_CP", {})[1]["model_version"]
+
+    def ask() -> None:
+        while not stop.is_set():
+            seen.append(version())
+
+    before = version()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        started = time.monotonic()
+        registry.rollback("CP", who="test", reason="while requests go on")
+        took_s = time.monotonic() - started
+        assert version() == POOR
+        registry.rollback("CP", who="test", reason="and back")
+        assert version() == before
+    finally:
+        stop.set()
+        asking.join()
+    assert set(seen) <= {before, POOR}  # a request that failed would have ended the thread with an error
+    assert took_s < ROLLBACK_S
+    assert registry.audit.verify().problems == ()
+    assert {"label.accepted", "run.finished", "model.serves"} <= {entry["what"] for entry in registry.audit.entries()}
 
 
 def test_a_stopped_run_leaves_the_champion(server: Server, client: MONAILabelClient) -> None:
-    before = (server.live / "CP" / "champion.safetensors").read_bytes()
+    champion = Settings(live=str(server.live)).models().champion("CP")
+    before = champion.read_bytes()
     client.train_start("segment_cp", {"minutes": 5})
     wait_for_training(server, {"RUNNING"})
     while not any("epoch" in line for line in requests.get(f"{server.url}/train/", timeout=30).json()["details"]):
         time.sleep(0.3)
     client.train_stop()
     assert wait_for_training(server)["status"] == "STOPPED"
-    assert (server.live / "CP" / "champion.safetensors").read_bytes() == before
+    assert Settings(live=str(server.live)).models().champion("CP") == champion
+    assert champion.read_bytes() == before
     assert client.infer("segment_cp", "P0000_CP", {})[1]["sequence"]["code"] == "CP"
 
 
