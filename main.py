@@ -18,16 +18,20 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
+from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, train_tasks
+from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
+from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
+from lib.loop.repeat import Repeating
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
@@ -35,6 +39,8 @@ from lib.store.worklist import WorkList
 logger = logging.getLogger(__name__)
 
 TRAINING_NICENESS = 10
+LOOK_AHEAD_S = 30.0
+DECIDE_AGAIN_S = 60.0
 
 
 class RenalApp(MONAILabelApp):
@@ -42,7 +48,7 @@ class RenalApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
-        self.ahead: AheadOfReaders | None = None
+        self.ahead: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -104,7 +110,7 @@ class RenalApp(MONAILabelApp):
 
     def _look_ahead(self) -> None:
         if self.ahead:
-            self.ahead.look()
+            self.ahead.soon()
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train in the process that the server started for it, behind everything that readers wait for."""
@@ -127,8 +133,23 @@ class RenalApp(MONAILabelApp):
 
         install(app)
         if self.settings.ahead:
-            self.ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        if self.settings.schedule:
+            schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
+            Repeating("retraining", schedule, DECIDE_AGAIN_S).start()
+
+    @staticmethod
+    def _in_training() -> str:
+        """Code of the sequence whose run is under way; empty when none is."""
+        task, _ = AsyncTask.status("train", check_if_running=True)
+        model = task["request"]["model"] if task else ""
+        return next((code for code in SEQUENCES if task_name(code) == model), "")
+
+    @staticmethod
+    def _start_training(code: str, device: str) -> None:
+        AsyncTask.run("train", {"model": task_name(code), "device": device})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""

@@ -32,6 +32,7 @@ class Settings:
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
+        schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
         gate: Which challenger goes live; settings ``gate_...``.
         retraining: When a sequence is trained again; settings ``retrain_...``.
@@ -44,6 +45,7 @@ class Settings:
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
     ahead: int = 3
+    schedule: bool = True
     store: str = ""
     gate: GateRule = field(default_factory=GateRule)
     retraining: RetrainRule = field(default_factory=RetrainRule)
@@ -70,6 +72,7 @@ class Settings:
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
+            schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),
             retraining=read_rule(RetrainRule, "retrain", look_up),
             labels=read_rule(LabelRule, "labels", look_up),
@@ -93,6 +96,13 @@ def _count(name: str, text: str) -> int:
         msg = f"setting {name} is {text!r}; expected a whole number, 0 or more"
         raise BadRequestError(msg)
     return int(text)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("on", "off"):
+        msg = f"setting {name} is {text!r}; expected 'on' or 'off'"
+        raise BadRequestError(msg)
+    return text == "on"
 
 
 def _minutes(text: str) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 LABEL_ACCEPTED, LABEL_FOUND, LABEL_REMOVED = "label.accepted", "label.found", "label.removed"
 RUN_STARTED, RUN_FINISHED, RUN_FAILED = "run.started", "run.finished", "run.failed"
+RUN_DECIDED = "run.decided"
 MODEL_DECIDED, MODEL_PROMOTE, MODEL_ROLLBACK = "model.decided", "model.promote", "model.rollback"
 MODEL_SERVES, MODEL_ADOPTED, MODEL_PRUNED = "model.serves", "model.adopted", "model.pruned"
 LOG_REPAIRED, LOG_TRUNCATED, LOG_HEAD_LOST = "log.repaired", "log.truncated", "log.head-lost"

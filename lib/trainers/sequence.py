@@ -101,7 +101,7 @@ class SequenceTrain(TrainTask):
         code, models = self._spec.code, self._registry.models
         champion = models.find(code)
         start_from = load_weights(champion) if champion else None
-        champion_scanners = _scanners(start_from)
+        champion_scanners = trained_scanners(start_from)
         find = load_finder(models.find(FINDER), settings.device)
         reports: list[EpochReport] = []
         used: list[LabelUsed] = []
@@ -187,7 +187,7 @@ def _version(weights: LoadedWeights | None) -> str:
     return weights.notes.get("version", "unknown") if weights else "scratch"
 
 
-def _scanners(weights: LoadedWeights | None) -> frozenset[str] | None:
+def trained_scanners(weights: LoadedWeights | None) -> frozenset[str] | None:
     """Scanners that weights were trained on; None when the file does not tell."""
     return frozenset(json.loads(weights.notes[SCANNERS])) if weights and SCANNERS in weights.notes else None
 

@@ -12,9 +12,11 @@ import pytest
 
 from lib.cli import app, models
 from lib.configs import settings
-from lib.configs.settings import Settings
+from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.records import EpochReport
+from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import write_bytes
+from lib.nets.networks import load_weights
 from lib.registry.mirror import is_installed
 from lib.registry.versions import LabelUsed, TrainingRun
 
@@ -86,7 +88,8 @@ def roles(run: Callable[..., tuple[int, str, str]]) -> dict[str, str]:
 
 def test_a_fresh_installation_lists_what_ships(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RENAL_LOOP_LIVE", str(tmp_path / "live"))
-    assert roles(run) == {f"{code}-2": "serves" for code in ("T1WI", "T2WI", "CP", "NP", "DP")}
+    shipped = (load_weights(APP_FOLDER / "model" / "shipped" / f"{code}.safetensors") for code in SEQUENCES)
+    assert roles(run) == {weights.notes["version"]: "serves" for weights in shipped}
     assert not (tmp_path / "live").exists()
 
 

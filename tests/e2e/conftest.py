@@ -24,6 +24,7 @@ SMALL_COHORT = {
     "RENAL_LOOP_SALT": SALT,
     "RENAL_LOOP_GATE_MIN_PATIENTS": "2",
     "RENAL_LOOP_GATE_MORE_FALSE_MASSES": "100",
+    "RENAL_LOOP_SCHEDULE": "off",
 }
 
 
@@ -58,7 +59,9 @@ def started_by_stock_command(studies: Path, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]] = started_by_us) -> Iterator[Server]:
+def running(
+    studies: Path, live: Path, command: Callable[[Path, int], list[str]] = started_by_us, **settings: str
+) -> Iterator[Server]:
     """Start a server and wait for its first answer; end it by its id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -67,6 +70,7 @@ def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]]
         **os.environ,
         **SMALL_COHORT,
         "RENAL_LOOP_LIVE": str(live),
+        **{f"RENAL_LOOP_{name.upper()}": value for name, value in settings.items()},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     log = live.parent / "server.log"

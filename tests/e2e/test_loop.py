@@ -42,21 +42,22 @@ def truth(server: Server, image_id: str) -> Path:
 def wait_for_training(server: Server, until: set[str] = DONE, seconds: float = 180) -> dict:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        task = requests.get(f"{server.url}/train/", timeout=30).json()
+        answer = requests.get(f"{server.url}/train/", timeout=30)
+        task = answer.json() if answer.ok else {"status": "none yet"}
         if task["status"] in until:
             return task
         time.sleep(0.5)
     pytest.fail(f"training did not reach {until}: {task}")
 
 
-def poor_champion(server: Server) -> None:
+def poor_champion(live: Path) -> None:
     """Let a network that finds nothing stand in for an old model: whatever finds a kidney is better."""
     torch.manual_seed(0)
     plan = Plan(code="CP", spacing_mm=(4.5, 4.5, 6.0), patch=(64, 64, 16), channels=(8, 16, 16))
     state = build_network(plan).state_dict()
     state["head.weight"].zero_()
     state["head.bias"].copy_(torch.tensor([2.0, 0, 0, 0]))
-    save_weights(server.live / "CP" / "champion.safetensors", state, plan, {"version": POOR})
+    save_weights(live / "CP" / "champion.safetensors", state, plan, {"version": POOR})
 
 
 def test_info_offers_the_auto_task_first_and_every_sequence(client: MONAILabelClient) -> None:
@@ -83,7 +84,7 @@ def test_a_reader_gets_a_case_a_proposal_and_keeps_the_label(server: Server, cli
 
 
 def test_training_publishes_a_version_that_then_proposes(server: Server, client: MONAILabelClient) -> None:
-    poor_champion(server)
+    poor_champion(server.live)
     labelled = [record for record in read_cohort(server.studies) if record.sequence == "CP"]
     assert {side_of(record.patient_id, SALT) for record in labelled} == {"train", "validation", "holdout"}
     for record in labelled:
@@ -110,6 +111,20 @@ def test_training_publishes_a_version_that_then_proposes(server: Server, client:
     models = Settings(live=str(server.live)).models()
     assert load_weights(models.champion("CP")).notes["version"] == version
     assert read_serving(models.folder("CP")).previous.version == POOR
+
+
+def test_a_server_retrains_by_itself_when_enough_labels_came(server: Server, tmp_path: Path) -> None:
+    poor_champion(tmp_path / "live")
+    rule = {"schedule": "on", "minutes": "0.2", "retrain_new_labels": "5", "retrain_every_h": "0"}
+    small = {"retrain_min_disk_gib": "0.1", "retrain_min_memory_gib": "0.1"}
+    with running(server.studies, tmp_path / "live", **rule, **small) as other:
+        task = wait_for_training(other)
+    assert task["status"] == "DONE", task["details"]
+    entries = list(Settings(live=str(tmp_path / "live")).audit().entries())
+    decided, *rest = [entry for entry in entries if entry["what"] == "run.decided"]
+    assert (decided["who"], decided["about"]["code"], rest) == ("policy", "CP", [])
+    assert "new labels since the last run" in decided["why"]
+    assert "run.finished" in {entry["what"] for entry in entries}
 
 
 def test_a_rollback_drops_no_request(server: Server, client: MONAILabelClient) -> None:

@@ -1,4 +1,4 @@
-"""A challenger goes live only if the holdout shows that it is no worse, anywhere it can be told, and better somewhere."""
+"""A challenger goes live only if the holdout shows that it is no worse, where it can be told, and better somewhere."""
 
 from collections.abc import Sequence
 from dataclasses import replace
