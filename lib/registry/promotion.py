@@ -9,6 +9,7 @@ from statistics import fmean
 
 from lib.domain.errors import BadRequestError
 from lib.domain.records import CaseScore, GroupComparison, PromotionDecision
+from lib.domain.scanners import vendor_of
 from lib.registry.paired import PatientPair, ScorePair, mean_bounds, paired_scores, patient_pairs
 
 EVERYONE = "all"
@@ -206,9 +207,9 @@ def _strata(pairs: Iterable[PatientPair], rule: GateRule) -> tuple[GroupComparis
 
 
 def _stratum(pair: PatientPair, split_mm: float) -> str:
-    vendor = pair.vendor or "unknown vendor"
+    vendor = vendor_of(pair.vendor)
     if pair.size_mm is None:
-        return f"{vendor}, size unknown"
+        return f"{vendor} of unknown size"
     return f"{vendor} {'up to' if pair.size_mm <= split_mm else 'over'} {split_mm:g} mm"
 
 

@@ -1,4 +1,4 @@
-"""A challenger goes live only if the holdout shows that it is no worse, anywhere it can be told, and better somewhere."""
+"""A challenger goes live only if the holdout shows that it is no worse anywhere, and better somewhere."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -169,6 +169,11 @@ def test_sizes_part_at_the_split() -> None:
     before = scores([0.6] * 10, size_mm=20.0) + scores([0.6] * 10, size_mm=20.1, first=10)
     groups = {one.group: one.patients for one in decide(before, before).comparisons[2:]}
     assert groups == {"GE over 20 mm": 10, "GE up to 20 mm": 10}
+
+
+def test_spellings_of_one_vendor_are_one_stratum() -> None:
+    before = scores([0.6] * 10, vendor="GE MEDICAL SYSTEMS") + scores([0.6] * 10, vendor="GE", first=10)
+    assert [(one.group, one.patients) for one in decide(before, before).comparisons[2:]] == [("GE over 20 mm", 20)]
 
 
 # ---- masses
