@@ -90,6 +90,16 @@ def test_worse_kidneys_are_refused_even_with_better_masses() -> None:
     assert "kidney Dice of all" in verdict.reason
 
 
+def test_kidneys_that_few_readers_drew_decide_nothing() -> None:
+    def drawn_in_few(mass: float, kidney: float) -> list[CaseScore]:
+        every = scores([mass] * 30, kidney=kidney)
+        return [*every[:11], *(replace(one, dice={"kidney": None, "mass": mass}) for one in every[11:])]
+
+    verdict = decide(drawn_in_few(0.5, 0.9), drawn_in_few(0.7, 0.1))
+    assert verdict.promote
+    assert {one.measure for one in verdict.comparisons} == {"mass DSC"}
+
+
 # ---- too few cases
 
 
