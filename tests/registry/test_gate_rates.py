@@ -1,4 +1,4 @@
-"""A thousand rounds: labels in any order, some corrupted, and the truth about each challenger is known."""
+"""A thousand simulated rounds: labels in any order, some corrupted, and the truth about each challenger is known."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A challenger goes live only if the holdout shows that it is no worse, where it can be told, and better somewhere."""
+"""A challenger goes live only if the holdout shows that it is no worse anywhere, and better somewhere."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -90,6 +90,16 @@ def test_worse_kidneys_are_refused_even_with_better_masses() -> None:
     assert "kidney Dice of all" in verdict.reason
 
 
+def test_kidneys_that_few_readers_drew_decide_nothing() -> None:
+    def drawn_in_few(mass: float, kidney: float) -> list[CaseScore]:
+        every = scores([mass] * 30, kidney=kidney)
+        return [*every[:11], *(replace(one, dice={"kidney": None, "mass": mass}) for one in every[11:])]
+
+    verdict = decide(drawn_in_few(0.5, 0.9), drawn_in_few(0.7, 0.1))
+    assert verdict.promote
+    assert {one.measure for one in verdict.comparisons} == {"mass DSC"}
+
+
 # ---- too few cases
 
 
@@ -169,6 +179,11 @@ def test_sizes_part_at_the_split() -> None:
     before = scores([0.6] * 10, size_mm=20.0) + scores([0.6] * 10, size_mm=20.1, first=10)
     groups = {one.group: one.patients for one in decide(before, before).comparisons[2:]}
     assert groups == {"GE over 20 mm": 10, "GE up to 20 mm": 10}
+
+
+def test_spellings_of_one_vendor_are_one_stratum() -> None:
+    before = scores([0.6] * 10, vendor="GE MEDICAL SYSTEMS") + scores([0.6] * 10, vendor="GE", first=10)
+    assert [(one.group, one.patients) for one in decide(before, before).comparisons[2:]] == [("GE over 20 mm", 20)]
 
 
 # ---- masses
