@@ -86,7 +86,7 @@ def roles(run: Callable[..., tuple[int, str, str]]) -> dict[str, str]:
 
 def test_a_fresh_installation_lists_what_ships(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RENAL_LOOP_LIVE", str(tmp_path / "live"))
-    assert roles(run) == {f"{code}-2": "serves" for code in ("T1WI", "T2WI", "CP", "NP", "DP")}
+    assert roles(run) == {version: "serves" for version in ("T1WI-2", "T2WI-2", "CP-2", "NP-2", "DP-1")}
     assert not (tmp_path / "live").exists()
 
 
