@@ -18,7 +18,7 @@ from lib.imaging.volume import Grid, read_grid, read_volume, write_volume
 from lib.store.folder import CohortFolder, Stamp
 from lib.store.index import ImageRow, Index, storage_errors
 from lib.store.legacy import import_legacy
-from lib.store.listing import recognition, shown_images
+from lib.store.listing import origin, shown_images
 from lib.store.sync import follow_images, follow_labels
 
 
@@ -63,7 +63,7 @@ class ImageStore:
             self._seen = stamp if stamp.settled else None
 
     def shown(self, image_id: str) -> dict[str, Any]:
-        """What clients are shown of an image, with how its sequence was recognised.
+        """What clients are shown of an image, with where it comes from.
 
         Raises:
             UnknownImageError: When no image has this id.
@@ -71,7 +71,7 @@ class ImageStore:
         row = self.image(image_id)
         with self.index.read() as session:
             shown = next(shown_images(session, self.folder.root, ImageRow.image_id == image_id))
-        return {**shown, "recognised": recognition(row)}
+        return {**shown, **origin(row)}
 
     def records(self) -> dict[str, CaseRecord]:
         """Every image by id, as ``cohort.csv`` describes it; by its file name where the table has no row."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from lib.store.index import HeadRow, ImageRow, VersionRow
 from lib.store.sync import IMPORT, PERSON, TABLE
 
-_FACTS = ("image_id", "patient_id", "study", "study_date", "centre", "vendor", "scanner_model", "field_t")
+_FACTS = ("image_id", "patient_id", "centre", "vendor", "scanner_model", "field_t")
 _TOLD = ("author", "model_version", "minutes")
 _STATED = (TABLE, IMPORT, PERSON)
 
@@ -45,9 +45,10 @@ def shown_labels(session: Session, which: ColumnElement[bool] | None = None) -> 
     return labels
 
 
-def recognition(row: ImageRow) -> dict[str, Any]:
-    """How an image's sequence was recognised: by whom or what, and an import's reason."""
-    return {"code": row.sequence, "by": row.recognised_by, **(row.recognition or {})}
+def origin(row: ImageRow) -> dict[str, Any]:
+    """How an image's sequence was recognised, with an import's reason; and its study, where an import says it."""
+    study = {"study": row.study, "study_date": row.study_date} if row.study else {}
+    return {**study, "recognised": {"code": row.sequence, "by": row.recognised_by, **(row.recognition or {})}}
 
 
 def counts(session: Session) -> dict[str, Any]:
