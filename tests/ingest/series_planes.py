@@ -1,15 +1,18 @@
 """MR series in any orientation, and segmentations on them as other software writes them."""
 
-from copy import deepcopy
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixel_data_handlers import pack_bits
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from lib.imaging.volume import Volume
+from tests.ingest.examination import item
+
 COLUMNS, ROWS, PLANES = 11, 9, 7  # no two alike, and no whole bytes a frame
 SPACING_MM = (1.25, 0.9, 3.5)  # between columns, rows and planes
+ORIGIN_LPS = (-31.5, 12.25, 80.0)
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 
 
@@ -39,9 +42,8 @@ def planes_in(name: str, *, shuffle: bool = True, person: str = "Phantom^Quirina
     """A series of noise, its images in no order."""
     row, column, step = ORIENTATIONS[name]
     pixels = np.random.default_rng(5).integers(1, 900, (PLANES, ROWS, COLUMNS)).astype("<u2")
-    origin = np.array((-31.5, 12.25, 80.0))
     series = [
-        _image(name, number, pixels[number], origin + step * SPACING_MM[2] * number, (*row, *column), person)
+        _image(name, number, pixels[number], np.array(ORIGIN_LPS) + step * SPACING_MM[2] * number, (*row, *column), person)
         for number in range(PLANES)
     ]
     return [series[number] for number in np.random.default_rng(1).permutation(PLANES)] if shuffle else series
@@ -55,8 +57,8 @@ def _image(
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID, dataset.Modality, dataset.Manufacturer = MR_IMAGE, "MR", "GE"
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = person, "ID7", "19700101"
-    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = generate_uid(None), "1.2.3.4"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.5", generate_uid(entropy_srcs=[name])
+    dataset.FrameOfReferenceUID, dataset.StudyInstanceUID = "1.2.3.4", "1.2.3.5"
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[name])
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=[name, str(number)])
     dataset.SeriesNumber, dataset.InstanceNumber = 4, number + 1
     dataset.SeriesDescription, dataset.ImageType = "t1 vibe", ["ORIGINAL", "PRIMARY", "M"]
@@ -77,12 +79,93 @@ def _image(
     return dataset
 
 
+def volume_on(series: list[Dataset], name: str, drawing: dict[str, NDArray[np.uint8]]) -> Volume:
+    """The drawing as a volume in RAS, worked out from how the series was made and not from its headers."""
+    row, column, step = ORIENTATIONS[name]
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([row * SPACING_MM[0], column * SPACING_MM[1], step * SPACING_MM[2]]).T
+    affine[:3, 3] = ORIGIN_LPS
+    ordered = sorted(series, key=lambda image: int(image.InstanceNumber))
+    data = np.stack([drawing[str(image.SOPInstanceUID)].T for image in ordered], axis=-1)
+    return Volume(data=data, affine=np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def turned(volume: Volume) -> Volume:
+    """The same voxels at the same places, with other axes: permuted, two of them flipped."""
+    i, _, k = volume.shape
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * (i - 1) + affine[:3, 2] * (k - 1)
+    affine[:3, [0, 2]] *= -1
+    return Volume(data=volume.data[::-1, :, ::-1].transpose(2, 0, 1), affine=affine[:, [2, 0, 1, 3]])
+
+
 def drawing_of(series: list[Dataset], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
     """A label without any symmetry: (row, column) values of the structure table by SOP instance UID."""
     values = np.random.default_rng(seed).choice(4, (len(series), ROWS, COLUMNS), p=(0.7, 0.15, 0.1, 0.05))
     return {str(image.SOPInstanceUID): value.astype(np.uint8) for image, value in zip(series, values, strict=True)}
 
 
-def changed(dataset: Dataset) -> Dataset:
-    """A copy to be changed."""
-    return deepcopy(dataset)
+def seg_by_hand(
+    series: list[Dataset], drawing: dict[str, NDArray[np.uint8]], segments: dict[int, Dataset], *, kind: str = "BINARY"
+) -> Dataset:
+    """A SEG as software that is not ours writes it, with all planes of all segments.
+
+    Args:
+        series: Images that it lies on.
+        drawing: Segment numbers by SOP instance UID.
+        segments: Items of the Segment Sequence by number.
+        kind: BINARY, FRACTIONAL or LABELMAP.
+    """
+    first, dataset = series[0], Dataset()
+    dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.66.{7 if kind == 'LABELMAP' else 4}"
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = "1.2.3.6", "1.2.3.7"
+    dataset.Modality, dataset.FrameOfReferenceUID = "SEG", first.FrameOfReferenceUID
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = ROWS, COLUMNS, 1
+    dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 0
+    dataset.SegmentationType, bits = kind, 1 if kind == "BINARY" else 8
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    if kind == "FRACTIONAL":
+        dataset.SegmentationFractionalType, dataset.MaximumFractionalValue = "OCCUPANCY", 255
+    dataset.SegmentSequence = list(segments.values())
+    dataset.ReferencedSeriesSequence = [item(SeriesInstanceUID=first.SeriesInstanceUID)]
+    spacing = item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)
+    orientation = item(ImageOrientationPatient=first.ImageOrientationPatient)
+    dataset.SharedFunctionalGroupsSequence = [
+        item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[spacing])
+    ]
+    numbers = [0] if kind == "LABELMAP" else list(segments)
+    frames = [(number, image) for number in numbers for image in series]
+    dataset.NumberOfFrames = len(frames)
+    dataset.PerFrameFunctionalGroupsSequence = [_frame(number, image) for number, image in frames]
+    planes = [_stored(drawing[str(image.SOPInstanceUID)], number, kind) for number, image in frames]
+    dataset.PixelData = pack_bits(np.stack(planes)) if kind == "BINARY" else np.stack(planes).tobytes() + b"\0"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    return dataset
+
+
+def segment(number: int, label: str, code: str = "85756007", scheme: str = "SCT", region: str = "") -> Dataset:
+    """Item of the Segment Sequence; the code of a tissue says nothing and is what viewers write by default."""
+    kind = item(CodeValue=code, CodingSchemeDesignator=scheme, CodeMeaning="as it was chosen")
+    found = item(SegmentNumber=number, SegmentLabel=label, SegmentedPropertyTypeCodeSequence=[kind])
+    if region:
+        found.AnatomicRegionSequence = [item(CodeValue=region, CodingSchemeDesignator="SCT", CodeMeaning="region")]
+    return found
+
+
+def _frame(number: int, image: Dataset) -> Dataset:
+    source = item(ReferencedSOPClassUID=MR_IMAGE, ReferencedSOPInstanceUID=image.SOPInstanceUID)
+    groups = item(
+        PlanePositionSequence=[item(ImagePositionPatient=image.ImagePositionPatient)],
+        DerivationImageSequence=[item(SourceImageSequence=[source])],
+    )
+    if number:
+        groups.SegmentIdentificationSequence = [item(ReferencedSegmentNumber=number)]
+    return groups
+
+
+def _stored(values: NDArray[np.uint8], number: int, kind: str) -> NDArray[np.uint8]:
+    if kind == "LABELMAP":
+        return values
+    return (values == number).astype(np.uint8) * (255 if kind == "FRACTIONAL" else 1)
