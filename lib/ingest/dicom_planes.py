@@ -113,6 +113,7 @@ def _complete(image: Dataset, step_mm: float) -> Dataset:
         for keyword in _EMPTY_IF_ABSENT:
             header.setdefault(keyword, None)
         if not header.get("SliceThickness"):
+            header.pop("SliceThickness", None)  # its element belongs to the image, which must stay as it is
             header.SliceThickness = format_number_as_ds(step_mm)
     return header
 

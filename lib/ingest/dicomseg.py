@@ -22,6 +22,7 @@ from lib.imaging.volume import Volume
 from lib.ingest.dicom_masses import sides_of, tracked_masses
 from lib.ingest.dicom_origin import EQUIPMENT, Origin, uid_of
 from lib.ingest.dicom_planes import Planes, lay_on, planes_of
+from lib.ingest.dicom_slices import UNREADABLE, quiet_pydicom
 from lib.ingest.dicomseg_codes import cielab, concept
 
 _SERIES_OFFSET = 9000  # a SEG's series number: the source's and this
@@ -70,31 +71,36 @@ def write_seg(
     planes = planes_of(series)
     laid = lay_on(_checked(label), planes.grid)
     segments = _segments(laid, structure_names(drawn), planes.series_uid, each_mass=each_mass)
-    numbers = np.zeros(laid.shape, np.uint16)
+    try:
+        with quiet_pydicom():
+            return _written(laid, planes, segments, origin)
+    except UNREADABLE as error:
+        msg = f"no DICOM SEG can be made on this series ({type(error).__name__}); expected complete MR headers"
+        raise BadDicomError(msg) from None
+
+
+def _written(label: Volume, planes: Planes, segments: Sequence[_Segment], origin: Origin) -> Segmentation:
+    numbers = np.zeros(label.shape, np.uint16)
     for number, segment in enumerate(segments, start=1):
         numbers[segment.mask] = number
     identity = hashlib.sha256(numbers.tobytes()).hexdigest()
     content = (planes.series_uid, *(one.title for one in segments), identity, repr(origin))
-    try:
-        written = Segmentation(
-            source_images=list(planes.images),
-            pixel_array=_in_order_of_images(numbers, planes),
-            segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=[_description(n, one, origin) for n, one in enumerate(segments, start=1)],
-            series_instance_uid=uid_of("seg series", *content),
-            series_number=_SERIES_OFFSET + (planes.slices[0].series_number or 0),
-            sop_instance_uid=uid_of("seg", *content),
-            instance_number=1,
-            omit_empty_frames=all(one.mask.any() for one in segments),
-            content_label="RENAL",
-            content_description="Kidneys, renal masses and cysts",
-            content_creator_name=origin.person_name,
-            series_description=f"Renal segmentation, {'label' if origin.reader else 'proposal'}",
-            **EQUIPMENT,
-        )
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        msg = f"no DICOM SEG can be made on this series ({type(error).__name__}); expected complete MR headers"
-        raise BadDicomError(msg) from None
+    written = Segmentation(
+        source_images=list(planes.images),
+        pixel_array=_in_order_of_images(numbers, planes),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(n, one, origin) for n, one in enumerate(segments, start=1)],
+        series_instance_uid=uid_of("seg series", *content),
+        series_number=_SERIES_OFFSET + (planes.slices[0].series_number or 0),
+        sop_instance_uid=uid_of("seg", *content),
+        instance_number=1,
+        omit_empty_frames=all(one.mask.any() for one in segments),
+        content_label="RENAL",
+        content_description="Kidneys, renal masses and cysts",
+        content_creator_name=origin.person_name,
+        series_description=f"Renal segmentation, {'label' if origin.reader else 'proposal'}",
+        **EQUIPMENT,
+    )
     origin.stamp(written)
     _fix_dimension_uid(written, uid_of("seg dimensions", *content))
     return written

@@ -32,7 +32,8 @@ from lib.domain.structures import KIDNEY_REGION, MASS, SIDES, STRUCTURES
 from lib.imaging.volume import Volume
 from lib.ingest.dicom_masses import TrackedMass, tracked_masses
 from lib.ingest.dicom_origin import APP, EQUIPMENT, Origin, uid_of
-from lib.ingest.dicom_planes import lay_on, planes_of
+from lib.ingest.dicom_planes import Planes, lay_on, planes_of
+from lib.ingest.dicom_slices import quiet_pydicom
 from lib.ingest.dicomseg_codes import concept
 
 _SERIES_OFFSET = 9500  # an SR's series number: the source's and this
@@ -61,7 +62,16 @@ def write_sr(label: Volume, seg: Segmentation, series: Sequence[Dataset], *, ori
     masses = tracked_masses(lay_on(label, planes.grid), planes.series_uid)
     if not masses:
         return None
-    groups = [_measurements(mass, seg, origin) for mass in masses]
+    with quiet_pydicom():
+        return _written(seg, planes, [_measurements(mass, seg, origin) for mass in masses], origin)
+
+
+def _written(
+    seg: Segmentation,
+    planes: Planes,
+    groups: Sequence[VolumetricROIMeasurementsAndQualitativeEvaluations],
+    origin: Origin,
+) -> ComprehensiveSR:
     report = MeasurementReport(
         observation_context=_context(origin),
         procedure_reported=codes.cid100.MRIUnspecifiedBodyRegion,

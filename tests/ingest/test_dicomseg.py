@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -212,6 +213,12 @@ def test_the_object_belongs_to_the_patient_whatever_the_letters() -> None:
     assert (seg.PatientSex, seg.AccessionNumber) == ("", "")  # demanded, and not in the series
 
 
+def test_a_name_of_one_word_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
+    images = planes_in("coronal", person="Quirina")
+    write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=READER)
+    assert not list(recwarn)
+
+
 def test_the_same_label_gives_the_same_bytes_and_another_one_another_uid() -> None:
     images = planes_in("oblique")
     labels = [volume_on(images, "oblique", drawing_of(images, seed)) for seed in (0, 0, 1)]
@@ -219,6 +226,16 @@ def test_the_same_label_gives_the_same_bytes_and_another_one_another_uid() -> No
     first, again, other = (on_disc(file) for file in files)
     assert first == again
     assert first.SOPInstanceUID != other.SOPInstanceUID
+
+
+def test_the_series_stays_as_it_was() -> None:
+    images = planes_in("coronal")
+    for image in images:
+        image.SliceThickness = None
+    before = deepcopy(images)
+    seg = write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=READER)
+    assert images == before
+    assert seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.5
 
 
 def test_a_label_elsewhere_is_refused() -> None:
@@ -281,8 +298,7 @@ def test_a_series_with_a_real_header_is_taken(file: str) -> None:
     normal = np.cross(*np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3)))
     images = []
     for number in range(6):
-        image = Dataset()
-        image.update(first)
+        image = deepcopy(first)
         image.SOPInstanceUID, image.InstanceNumber = f"1.2.3.{number + 1}", number + 1
         image.ImagePositionPatient = [
             round(float(start) + 4.0 * number * step, 6)
