@@ -64,8 +64,9 @@ def structure_of(segment: Dataset) -> str | None:
         return None
     named = _named(str(segment.get("SegmentLabel", "")))
     if len(coded | named) > 1:
-        msg = f"segment {segment.SegmentNumber} is {' and '.join(sorted(coded | named))} by its code and name"
-        raise BadLabelError(f"{msg}; expected one of them")
+        both = " and ".join(sorted(coded | named))
+        msg = f"segment {segment.SegmentNumber} is {both} by its code and name; expected one of them"
+        raise BadLabelError(msg)
     return next(iter(coded | named), None)
 
 

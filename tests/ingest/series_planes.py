@@ -42,8 +42,9 @@ def planes_in(name: str, *, shuffle: bool = True, person: str = "Phantom^Quirina
     """A series of noise, its images in no order."""
     row, column, step = ORIENTATIONS[name]
     pixels = np.random.default_rng(5).integers(1, 900, (PLANES, ROWS, COLUMNS)).astype("<u2")
+    origin = np.array(ORIGIN_LPS)
     series = [
-        _image(name, number, pixels[number], np.array(ORIGIN_LPS) + step * SPACING_MM[2] * number, (*row, *column), person)
+        _image(name, number, pixels[number], origin + step * SPACING_MM[2] * number, (*row, *column), person)
         for number in range(PLANES)
     ]
     return [series[number] for number in np.random.default_rng(1).permutation(PLANES)] if shuffle else series

@@ -54,11 +54,12 @@ def pixels_by_image(seg: Dataset) -> dict[str, NDArray[np.uint8]]:
     return found
 
 
-def drawn_on(images: list[Dataset], change: Callable[[NDArray[np.uint8]], None]) -> Volume:
-    """An empty label on a series, changed; axes (column, row, plane)."""
+def drawn_on(images: list[Dataset], change: Callable[[NDArray[np.uint8]], None] | None = None) -> Volume:
+    """An empty label on a series, changed if wanted; axes (column, row, plane)."""
     grid = planes_of(images).grid
     data = np.zeros(grid.shape, np.uint8)
-    change(data)
+    if change:
+        change(data)
     return Volume(data=data, affine=grid.affine)
 
 
@@ -135,7 +136,7 @@ def test_an_enhanced_image_is_referred_to_by_frame() -> None:
 @pytest.mark.parametrize("drawn", [["mass"], ["kidney", "mass", "cyst"]])
 def test_an_empty_label_has_frames_and_comes_back_empty(drawn: list[str]) -> None:
     images = planes_in("coronal")
-    empty = drawn_on(images, lambda data: None)
+    empty = drawn_on(images)
     seg = on_disc(write_seg(empty, images, drawn=drawn, origin=READER))
     assert seg.NumberOfFrames == len(drawn) * len(images)
     back = read_seg(seg, images)
@@ -188,7 +189,7 @@ def test_each_mass_becomes_a_segment_with_its_side_largest_first() -> None:
 )
 def test_a_segment_tells_who_made_it(origin: Origin, kind: str, version: str | None) -> None:
     images = planes_in("coronal")
-    seg = on_disc(write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=origin))
+    seg = on_disc(write_seg(drawn_on(images), images, drawn=["mass"], origin=origin))
     (segment,) = seg.SegmentSequence
     assert segment.SegmentAlgorithmType == kind
     identification = segment.get("SegmentationAlgorithmIdentificationSequence")
@@ -208,14 +209,14 @@ def test_an_origin_that_is_nobody_or_a_name_is_refused(wrong: dict[str, str]) ->
 
 def test_the_object_belongs_to_the_patient_whatever_the_letters() -> None:
     images = planes_in("axial ascending", person="Müßig^Jörg")
-    seg = on_disc(write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=READER))
+    seg = on_disc(write_seg(drawn_on(images), images, drawn=["mass"], origin=READER))
     assert (str(seg.PatientName), seg.PatientID, seg.StudyInstanceUID) == ("Müßig^Jörg", "ID7", "1.2.3.5")
     assert (seg.PatientSex, seg.AccessionNumber) == ("", "")  # demanded, and not in the series
 
 
 def test_a_name_of_one_word_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
     images = planes_in("coronal", person="Quirina")
-    write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=READER)
+    write_seg(drawn_on(images), images, drawn=["mass"], origin=READER)
     assert not list(recwarn)
 
 
@@ -233,7 +234,7 @@ def test_the_series_stays_as_it_was() -> None:
     for image in images:
         image.SliceThickness = None
     before = deepcopy(images)
-    seg = write_seg(drawn_on(images, lambda data: None), images, drawn=["mass"], origin=READER)
+    seg = write_seg(drawn_on(images), images, drawn=["mass"], origin=READER)
     assert images == before
     assert seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.5
 
@@ -276,7 +277,7 @@ def without_frame(images: list[Dataset]) -> list[Dataset]:
     ],
 )
 def test_images_that_are_not_one_volume_are_refused(images: list[Dataset], reason: str) -> None:
-    label = drawn_on(planes_in("coronal"), lambda data: None)
+    label = drawn_on(planes_in("coronal"))
     with pytest.raises(BadDicomError, match=reason):
         write_seg(label, images, drawn=["mass"], origin=READER)
 
