@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import imports, phantom, predict, recogniser, serve, train
+from lib.cli import imports, phantom, predict, propagate, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -18,6 +18,7 @@ app.command()(serve.serve)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(predict.predict)
+app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(recogniser.train_recogniser)
 
