@@ -30,7 +30,8 @@ def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, 
     half = min(spacing_mm) / 2
     inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
-    return np.clip(np.where(mask, inside - half, half - outside), -FAR_MM, FAR_MM).astype(np.float32)
+    distance: Distances = np.clip(np.where(mask, inside - half, half - outside), -FAR_MM, FAR_MM).astype(np.float32)
+    return distance
 
 
 def distances_of(label: Volume, box: Box) -> Distances:
@@ -57,8 +58,8 @@ def carry(label: Volume, region: NDArray[np.bool_], matrix: NDArray[np.float64],
     """
     box = box_around(region, label.spacing_mm)
     part = Volume(data=np.where(region[box], label.data[box], 0), affine=_shifted(label.affine, box))
-    to_part = np.linalg.inv(matrix @ part.affine) @ onto.affine
-    place = _landing(part.shape, np.linalg.inv(to_part), onto.shape)
+    to_part: NDArray[np.float64] = np.linalg.inv(matrix @ part.affine) @ onto.affine
+    place = _landing(part.shape, np.linalg.inv(onto.affine) @ matrix @ part.affine, onto.shape)
     shape = [edge.stop - edge.start for edge in place]
     first = to_part[:3, :3] @ [edge.start for edge in place] + to_part[:3, 3]
     for row, value in enumerate(VALUES):

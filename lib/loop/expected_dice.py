@@ -19,7 +19,8 @@ class Evidence:
         information: Mutual information over the worst region that counts, in nats.
         inverse_error_mm: Largest inverse error of the regions that count.
         coarseness: Largest voxel edge of either image over the diameter of a ball of the structure's volume.
-        agreement: Dice of everything carried and what the network proposes there; None without a proposal.
+        agreement: Dice of everything carried and what the network proposes there; None without a proposal, or without a
+            kidney in the label, since the network's kidney would then count against it.
     """
 
     of_mass: bool

@@ -247,13 +247,14 @@ def _evidence(carried: Carried, network: Volume | None) -> Evidence:
     ours = carried.distances_mm > 0
     whole = ours.any(0)
     counted = ours[VALUES.index(MASS)] if of_mass else whole
+    with_kidney = bool(ours[VALUES.index(KIDNEY)].any())
     volume_mm3 = max(int(np.count_nonzero(counted)), 1) * math.prod(carried.target.spacing_mm)
     return Evidence(
         of_mass=of_mass,
         information=min(found.information for found in counting),
         inverse_error_mm=max(found.inverse_error_mm for found in counting),
         coarseness=carried.coarsest_mm / float(np.cbrt(6 * volume_mm3 / math.pi)),
-        agreement=None if network is None else dice(whole, _meeting(network.data > 0, whole)),
+        agreement=dice(whole, _meeting(network.data > 0, whole)) if network is not None and with_kidney else None,
     )
 
 
