@@ -22,9 +22,9 @@ from lib.domain.errors import RegistrationError
 from lib.imaging.geometry import resample_onto
 from lib.imaging.volume import Grid, Volume
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating]
 Mask = NDArray[np.bool_]
-Points = NDArray[np.float64]
+Points = NDArray[np.floating]
 
 SHELL_MM = 6.0
 REACH_MM = (8.0, 8.0, 20.0)  # how far the search goes along (right, anterior, superior): the breath moves up and down
@@ -253,7 +253,7 @@ def _near(view: _View, region: Mask, affine: Matrix, shell_mm: float) -> _View:
     grid_affine = np.diag([_WORKING_MM] * 3 + [1.0])
     grid_affine[:3, 3] = view.image.GetOrigin()
     i, j, k = view.image.GetSize()
-    shape = Volume(data=region.astype(np.float32), affine=affine)
+    shape = Volume(data=region.astype(np.float32), affine=affine.astype(np.float64))
     drawn = resample_onto(shape, Grid(shape=(i, j, k), affine=grid_affine), order=1).astype(np.float32) > 0.5
     seen = sitk.GetArrayViewFromImage(view.mask).transpose(2, 1, 0) > 0
     kept = (ndimage.distance_transform_edt(~drawn, sampling=_WORKING_MM) <= shell_mm) & seen if drawn.any() else drawn

@@ -16,6 +16,7 @@ from scipy import ndimage
 from lib.domain.structures import STRUCTURES
 from lib.imaging.volume import Grid, Volume
 
+Matrix = NDArray[np.floating]
 Distances = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
@@ -46,7 +47,7 @@ def label_of(distances_mm: Distances) -> NDArray[np.uint8]:
     return np.where(distances_mm.max(0) > 0, values, 0).astype(np.uint8)
 
 
-def carry(label: Volume, region: NDArray[np.bool_], matrix: NDArray[np.float64], onto: Grid, into: Distances) -> None:
+def carry(label: Volume, region: NDArray[np.bool_], matrix: Matrix, onto: Grid, into: Distances) -> None:
     """Carry a region of a label onto another grid: the nearer surface wins where something was carried before.
 
     Args:
@@ -58,7 +59,7 @@ def carry(label: Volume, region: NDArray[np.bool_], matrix: NDArray[np.float64],
     """
     box = box_around(region, label.spacing_mm)
     part = Volume(data=np.where(region[box], label.data[box], 0), affine=_shifted(label.affine, box))
-    to_part: NDArray[np.float64] = np.linalg.inv(matrix @ part.affine) @ onto.affine
+    to_part: Matrix = np.linalg.inv(matrix @ part.affine) @ onto.affine
     place = _landing(part.shape, np.linalg.inv(onto.affine) @ matrix @ part.affine, onto.shape)
     shape = [edge.stop - edge.start for edge in place]
     first = to_part[:3, :3] @ [edge.start for edge in place] + to_part[:3, 3]
@@ -87,7 +88,7 @@ def _shifted(affine: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
     return shifted
 
 
-def _landing(shape: tuple[int, int, int], matrix: NDArray[np.float64], onto: tuple[int, int, int]) -> Box:
+def _landing(shape: tuple[int, int, int], matrix: Matrix, onto: tuple[int, int, int]) -> Box:
     """Box of a grid that holds every corner of another one; empty when they do not meet."""
     corners = np.array(list(itertools.product(*[(0, n - 1) for n in shape])))
     landed = corners @ matrix[:3, :3].T + matrix[:3, 3]

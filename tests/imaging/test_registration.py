@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scipy.spatial.transform import Rotation
+
 from lib.domain.errors import RegistrationError
+from lib.imaging import registration
 from lib.imaging.registration import align, share_inside, voxel_centres_ras
 from lib.imaging.volume import Volume
 
@@ -51,11 +54,29 @@ def test_the_same_images_give_the_same_numbers() -> None:
     assert first.information == second.information
 
 
-def test_images_that_share_nothing_have_less_information() -> None:
+def test_images_that_share_nothing_are_refused_or_have_less_information() -> None:
     source, region = picture("axial")
     target, _ = picture("axial", TRUE_MM)
     noise = Volume(data=np.random.default_rng(1).normal(100, 9, target.shape).astype(np.float32), affine=AXIAL)
-    assert align(source, region, noise).information < 0.5 * align(source, region, target).information
+    try:
+        information = align(source, region, noise).information
+    except RegistrationError:
+        information = 0.0
+    assert information < 0.5 * align(source, region, target).information
+
+
+@pytest.mark.parametrize(("turn_deg", "shift_mm"), [(20.0, (0, 0, 0)), (0.0, (0, 0, 30)), (0.0, (16, 0, 0))])
+def test_a_motion_that_no_breath_makes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, turn_deg: float, shift_mm: tuple[float, float, float]
+) -> None:
+    found = np.eye(4)
+    found[:3, :3] = Rotation.from_euler("z", turn_deg, degrees=True).as_matrix()
+    found[:3, 3] = shift_mm
+    monkeypatch.setattr(registration, "_way_there", lambda *_: (found, 0.8))
+    monkeypatch.setattr(registration, "_way_back", lambda *_: np.linalg.inv(found))
+    source, region = picture("axial")
+    with pytest.raises(RegistrationError, match="expected at most"):
+        align(source, region, source)
 
 
 def test_a_target_elsewhere_is_refused() -> None:
