@@ -192,6 +192,7 @@ def summary(rows: Sequence[dict]) -> str:
         "as made": [row for row in rows if not row["stranger"] and not row["moved"]],
         "each kidney moved": [row for row in rows if not row["stranger"] and row["moved"]],
         "all": [row for row in rows if not row["stranger"]],
+        "all with a proposal": [row for row in rows if not row["stranger"] and "network" in row],
         "another patient": [row for row in rows if row["stranger"]],
     }
     lines = [
@@ -204,6 +205,9 @@ def summary(rows: Sequence[dict]) -> str:
         ):
             scored = [row[way] for row in chosen if way in row]
             lines.append(f"| {kind} | {way} | {len(scored)} | " + " | ".join(_figures(scored)) + " |")
+    for who, stranger in (("targets", False), ("targets of another patient", True)):
+        asked = [row for row in rows if row["stranger"] == stranger]
+        lines.append(f"\n{sum('refused' in row for row in asked)} of {len(asked)} {who} could not be aligned")
     took = [(row["seconds"], row["cpu_s"]) for row in rows if "seconds" in row]
     seconds, cpu = zip(*took, strict=True)
     lines.append(

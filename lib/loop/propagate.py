@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from lib.domain.errors import RegistrationError
-from lib.domain.structures import KIDNEY, MASS, STRUCTURE_NAMES, STRUCTURES
+from lib.domain.structures import BACKGROUND, KIDNEY, MASS, STRUCTURE_NAMES, STRUCTURES
 from lib.imaging.geometry import check_same_grid
 from lib.imaging.lesions import components
 from lib.imaging.metrics import dice
@@ -141,7 +141,7 @@ def judge(carried: Carried, proposal: Volume | None, drawn: Collection[str] = ST
 
 def regions_of(label: Volume) -> list[Mask]:
     """Parts of a label that move together: each large connected piece with the small ones nearest to it."""
-    numbered, count = components(label.data > 0)
+    numbered, count = components(label.data != BACKGROUND)
     if not count:
         return []
     sizes = np.bincount(numbered.ravel())[1:] * abs(np.linalg.det(label.affine[:3, :3]))
@@ -170,9 +170,13 @@ def fuse(carried_mm: Distances, network: Volume, *, share: float = NETWORK_SHARE
         share: Weight of the network's surface.
     """
     fused = carried_mm.copy()
+    kidney = VALUES.index(KIDNEY)
+    lesions = (np.delete(carried_mm, kidney, axis=0) > 0).any(0)
     for index, value in enumerate(VALUES):
-        ours = carried_mm[index] > 0
-        partner = _partner(ours, network.data == value)
+        ours, theirs = carried_mm[index] > 0, network.data == value
+        if index == kidney:  # a mass that the network takes for kidney would be pressed out of its place
+            theirs = theirs & ~lesions
+        partner = _partner(ours, theirs)
         if (partner != ours).any():
             theirs_mm = signed_distance_mm(partner, network.spacing_mm)
             fused[index] = (1 - share) * carried_mm[index] + share * theirs_mm
@@ -245,7 +249,7 @@ def _evidence(carried: Carried, network: Volume | None) -> Evidence:
     pairs = zip(carried.alignments, carried.with_mass, strict=True)
     counting = [found for found, with_mass in pairs if with_mass or not of_mass]
     ours = carried.distances_mm > 0
-    whole = ours.any(0)
+    whole: Mask = carried.distances_mm.max(0) > 0
     counted = ours[VALUES.index(MASS)] if of_mass else whole
     with_kidney = bool(ours[VALUES.index(KIDNEY)].any())
     volume_mm3 = max(int(np.count_nonzero(counted)), 1) * math.prod(carried.target.spacing_mm)
@@ -254,7 +258,9 @@ def _evidence(carried: Carried, network: Volume | None) -> Evidence:
         information=min(found.information for found in counting),
         inverse_error_mm=max(found.inverse_error_mm for found in counting),
         coarseness=carried.coarsest_mm / float(np.cbrt(6 * volume_mm3 / math.pi)),
-        agreement=dice(whole, _meeting(network.data > 0, whole)) if network is not None and with_kidney else None,
+        agreement=dice(whole, _meeting(network.data != BACKGROUND, whole))
+        if network is not None and with_kidney
+        else None,
     )
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from scipy.spatial.transform import Rotation
 
 from lib.domain.errors import RegistrationError
