@@ -14,6 +14,7 @@ from lib.cli.predict import images_of
 from lib.cli.report import JsonFlag, report
 from lib.domain.errors import RenalError, UnknownImageError
 from lib.domain.structures import STRUCTURES
+from lib.imaging.sidecar import read_object
 from lib.imaging.volume import Volume, read_grid, read_label, read_volume, write_bytes, write_volume
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def final_label(cohort: Path, image_id: str, image: Path) -> tuple[Volume, froze
         GeometryError: When it does not lie on the image's grid.
     """
     from lib.store.cohort import FINAL
-    from lib.store.folder import LABELS, read_object
+    from lib.store.folder import LABELS
     from lib.store.labels import checked_label
 
     folder = cohort / LABELS / FINAL

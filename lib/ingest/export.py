@@ -15,6 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError, BadRequestError, RenalError
+from lib.domain.ledger import IMPORTED, LEDGER, Ledger, SeriesRow, read_ledger
 from lib.domain.records import LabelVersion
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.imaging.volume import read_label, write_bytes
@@ -25,7 +26,6 @@ from lib.ingest.dicom_slices import UNREADABLE, Progress, quiet_pydicom, scan_fi
 from lib.ingest.dicom_studies import Candidate, candidates_of
 from lib.ingest.dicomseg import write_seg
 from lib.ingest.dicomsr import write_sr
-from lib.ingest.ledger import IMPORTED, LEDGER, Ledger, SeriesRow, read_ledger
 from lib.ingest.pseudonym import Pseudonyms, open_key
 
 
