@@ -15,19 +15,22 @@ logger = logging.getLogger(__name__)
 
 
 def sync_soon(settings: Settings) -> None:
-    """Start ``models sync``, unless nothing changed; it outlives this process and holds nothing of it."""
+    """Start ``models sync``, unless nothing changed; ``sync.log`` keeps what it says, and it may outlive us."""
     if is_in_step(settings.models()):
         return
     given = {"LIVE": settings.live, "KEEP": str(settings.keep)}
+    said = settings.models().live / "mlflow" / "sync.log"
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, str(APP_FOLDER / "main.py"), "models", "sync"],
-            env={**os.environ, **{ENVIRONMENT_PREFIX + name: value for name, value in given.items()}},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        said.parent.mkdir(parents=True, exist_ok=True)
+        with said.open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, str(APP_FOLDER / "main.py"), "models", "sync"],
+                env={**os.environ, **{ENVIRONMENT_PREFIX + name: value for name, value in given.items()}},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
     except OSError as error:
         logger.warning("models sync could not be started (%s): MLflow will show it later", error.strerror)
         return

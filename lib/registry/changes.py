@@ -221,7 +221,8 @@ class Registry:
     def _prune(self, code: str, serving: Serving) -> None:
         """Remove the oldest weight files; records stay, and so does a file without one: a run may be writing it."""
         records = self.models.records(code)
-        safe = {serving.champion.version, serving.previous.version if serving.previous else "", records[-1].version}
+        before = serving.previous.version if serving.previous else ""
+        safe = {serving.champion.version, before, *(record.version for record in records[-1:])}
         weights = {record.version: self.models.weights(code, record.version) for record in records}
         there = [version for version, path in weights.items() if path.is_file()]
         excess = len(there) - max(self.keep, FEWEST_KEPT)

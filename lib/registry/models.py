@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib.domain.errors import UnknownModelError
+from lib.domain.errors import BadWeightsError, UnknownModelError
 from lib.imaging.volume import write_bytes
 from lib.registry.figures import finite
 from lib.registry.serving import read_serving
@@ -91,13 +91,14 @@ class ModelFolder:
         return sorted(path.name for path in folders if any((path / name).exists() for name in names))
 
     def records(self, code: str) -> list[VersionRecord]:
-        """What is known of every version of a sequence, oldest first.
-
-        Raises:
-            BadWeightsError: When a record cannot be read.
-        """
-        found = (self.folder(code) / VERSIONS).glob(f"*{RECORD}")
-        return sorted((read_record(path) for path in found), key=lambda record: (record.created, record.version))
+        """What is known of every version of a sequence, oldest first; an unreadable record is left out, and said."""
+        found = []
+        for path in (self.folder(code) / VERSIONS).glob(f"*{RECORD}"):
+            try:
+                found.append(read_record(path))
+            except BadWeightsError as error:
+                logger.error("%s: it is left out", error)  # noqa: TRY400 - the file is at fault, not this code
+        return sorted(found, key=lambda record: (record.created, record.version))
 
     def record(self, version: str) -> VersionRecord:
         """What is known of one version.

@@ -189,7 +189,6 @@ def test_mlflow_shows_runs_versions_and_aliases(live: Path) -> None:
             env={**os.environ, "RENAL_LOOP_LIVE": str(live)},
             capture_output=True,
             check=True,
-            timeout=280,
         )
         return json.loads(done.stdout)
 

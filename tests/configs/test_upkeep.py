@@ -37,7 +37,6 @@ def test_a_change_starts_one_process_until_mlflow_is_in_step(tmp_path: Path, sta
     (tmp_path / "CP" / "champion.safetensors").write_bytes(b"earlier release")
     upkeep.sync_soon(settings)
     assert [command[-2:] for command in started] == [["models", "sync"]]
-    (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "in-step").write_text(mirror._digest(settings.models()))
     upkeep.sync_soon(settings)
     assert len(started) == 1

@@ -121,6 +121,15 @@ def test_weights_without_a_record_may_be_in_the_making_and_stay(registry: Regist
     assert unfinished.is_file()
 
 
+def test_a_record_that_cannot_be_read_stops_no_rollback(registry: Registry, trained) -> None:
+    for version in ("v1", "v2"):
+        trained(version)
+        registry.promote(version, who="gate", reason="better")
+    registry.models.weights("CP", "v2").with_suffix(".json").write_text("{")
+    registry.rollback("CP", who="ann", reason="worse")
+    assert served(registry) == "v1"
+
+
 def test_what_an_earlier_release_served_is_taken_over(registry: Registry) -> None:
     folder = registry.models.folder("CP")
     folder.mkdir(parents=True)
