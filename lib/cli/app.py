@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import imports, phantom, predict, recogniser, serve, train
+from lib.cli import doctor, imports, models, phantom, predict, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -19,7 +19,9 @@ app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(predict.predict)
 app.command()(train.train)
+app.command()(doctor.doctor)
 app.command()(recogniser.train_recogniser)
+app.add_typer(models.app, name="models")
 
 
 def run() -> int:

@@ -2,7 +2,7 @@
 
 Order of saving a label: its version's file (fsync), then one transaction, then the copy in ``labels/<tag>/`` that
 other programs read. What was answered is in the first two; the third is repaired after a crash. Lock order: the
-folder's lock, then the database's.
+folder's lock, then the database's, then the audit log's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_ACCEPTED, LABEL_REMOVED, AuditEvent
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
@@ -27,7 +28,7 @@ from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
 from lib.store.labels import DRAWN, checked_label, drawn_structures
 from lib.store.listing import counts, shown_images, shown_labels
-from lib.store.sync import FOLDER, add_versions, heads, show, version_file
+from lib.store.sync import FOLDER, add_versions, heads, label_event, show, version_file
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,11 @@ class CohortStore(ImageStore):
 
     def labelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have a label, sorted."""
-        return self._ids(ImageRow.present & _has_label(checked_tag(tag)))
+        return self._ids(ImageRow.present & has_label(checked_tag(tag)))
 
     def unlabelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have none, sorted."""
-        return self._ids(ImageRow.present & ~_has_label(checked_tag(tag)))
+        return self._ids(ImageRow.present & ~has_label(checked_tag(tag)))
 
     def remove_image(self, image_id: str) -> None:
         """Take an image and its labels out of the cohort; files and versions are kept in ``.renal``.
@@ -141,10 +142,12 @@ class CohortStore(ImageStore):
         Raises:
             UnknownImageError: When there is no such label.
         """
-        self.label(image_id, tag)
+        label = self.label(image_id, tag)
         with storage_errors(), self.folder.lock:
             with self.index.write() as session:
                 session.execute(delete(HeadRow).where((HeadRow.image_id == image_id) & (HeadRow.tag == tag)))
+                about = {"image_id": image_id, "tag": tag, "number": label.number, "sha256": label.sha256}
+                self._record_events([AuditEvent(who="client", what=LABEL_REMOVED, about=about)])
             for path in (self.folder.label(tag, image_id), self.folder.label_record(tag, image_id)):
                 path.unlink(missing_ok=True)
 
@@ -162,6 +165,9 @@ class CohortStore(ImageStore):
                 image=self.folder.root / image.file,
                 label=self.folder.version(version.file),
                 drawn=frozenset(version.structures),
+                vendor=image.vendor,
+                scanner_model=image.scanner_model,
+                label_sha256=version.sha256,
             )
             for image, version in self._finals(code)
             if version.structures is not None
@@ -187,13 +193,6 @@ class CohortStore(ImageStore):
             labels = shown_labels(session)
             images = shown_images(session, self.folder.root, ImageRow.present.is_(True))
             return [(image, labels.get(image["image_id"], {})) for image in images]
-
-    def unlabelled_info(self, tag: str = FINAL) -> dict[str, dict[str, Any]]:
-        """Clients' entries of the images that have no label, by id."""
-        self.follow()
-        query = select(ImageRow.image_id, ImageRow.info).where(ImageRow.present & ~_has_label(checked_tag(tag)))
-        with self.index.read() as session:
-            return dict(session.execute(query.order_by(ImageRow.image_id)).all())
 
     # ---- inside
 
@@ -234,6 +233,7 @@ class CohortStore(ImageStore):
             else:
                 version.model_version = model_version
             add_versions(session, [version])
+            self._record_events([label_event(LABEL_ACCEPTED, version)])  # last: a label that counts is on record
 
     def _show(self, tag: str, image_id: str) -> None:
         with self.index.read() as session:
@@ -297,7 +297,8 @@ class CohortStore(ImageStore):
         )
 
 
-def _has_label(tag: str) -> ColumnElement[bool]:
+def has_label(tag: str) -> ColumnElement[bool]:
+    """Whether a version counts for an image under a tag, as a condition on ``ImageRow``."""
     return select(HeadRow).where((HeadRow.image_id == ImageRow.image_id) & (HeadRow.tag == tag)).exists()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, select, update
 
+from lib.domain.audit import Record, off_the_record
 from lib.domain.errors import BadRequestError, UnknownImageError
 from lib.domain.records import CaseRecord, check_image_id
 from lib.imaging.volume import Grid, read_grid, read_volume, write_volume
@@ -24,12 +25,13 @@ from lib.store.sync import follow_images, follow_labels
 class ImageStore:
     """Safe to share between threads; any number of processes may open the same folder."""
 
-    def __init__(self, root: Path, url: str = "") -> None:
+    def __init__(self, root: Path, url: str = "", record: Record = off_the_record) -> None:
         """Open a folder, and take in what it holds.
 
         Args:
             root: Cohort folder, or a MONAI Label studies folder; made when it does not exist.
             url: Database as SQLAlchemy writes it; SQLite inside the folder when empty.
+            record: Takes what is to be in the audit log.
 
         Raises:
             BadCohortError: When the table cannot be used, or the database is another cohort's.
@@ -39,6 +41,7 @@ class ImageStore:
             self.folder = CohortFolder(root)
             with self.folder.lock:
                 self.index = Index(url or f"sqlite:///{self.folder.own / 'store.sqlite'}", self.folder.identity())
+        self._record_events = record
         self._seen: Stamp | None = None
         self._looking = Lock()
         self.follow()
@@ -56,7 +59,7 @@ class ImageStore:
                 return
             if seen is None or stamp.images != seen.images:
                 follow_images(self.index, self.folder)
-            follow_labels(self.index, self.folder)
+            follow_labels(self.index, self.folder, self._record_events)
             self._seen = stamp if stamp.settled else None
 
     def shown(self, image_id: str) -> dict[str, Any]:

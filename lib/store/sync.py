@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_FOUND, AuditEvent, Record
 from lib.domain.cohort import record_of
 from lib.domain.ledger import DECIDED, SeriesRow
 from lib.domain.records import CaseRecord
@@ -118,8 +119,8 @@ def heads(session: Session, keys: Collection[LabelKey]) -> dict[LabelKey, Head]:
     }
 
 
-def follow_labels(index: Index, folder: CohortFolder) -> None:
-    """Take in label files that are new, and show again what the index says where a file does not."""
+def follow_labels(index: Index, folder: CohortFolder, record: Record) -> None:
+    """Take in label files that are new, put that on record; show again what the index says where a file does not."""
     with index.read() as session:
         odd = _odd_labels(session, folder)
     if not odd:
@@ -137,14 +138,15 @@ def follow_labels(index: Index, folder: CohortFolder) -> None:
             elif path.is_file():
                 new.append((key, path))
         if new:
-            _take_in(index, folder, new)
+            _take_in(index, folder, new, record)
 
 
-def _take_in(index: Index, folder: CohortFolder, new: Sequence[tuple[LabelKey, Path]]) -> None:
+def _take_in(index: Index, folder: CohortFolder, new: Sequence[tuple[LabelKey, Path]], record: Record) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # most of the time is spent waiting until the disk has it
         found = list(pool.map(lambda one: _found(folder, *one), new))
     with index.write() as session:
         add_versions(session, found)
+        record([label_event(LABEL_FOUND, version) for version in found])
     logger.info("%d labels were found in the cohort folder", len(found))
 
 
@@ -217,7 +219,7 @@ def add_versions(session: Session, versions: Sequence[VersionRow]) -> None:
         numbers = numbers.where(VersionRow.image_id.in_(images))
         counting = counting.where(HeadRow.image_id.in_(images))
     last = {(tag, image_id): number for tag, image_id, number in session.execute(numbers)}
-    known = {(tag, image_id) for tag, image_id in session.execute(counting)}
+    known = {tuple(row) for row in session.execute(counting)}
     for version in versions:
         version.number = last.get((version.tag, version.image_id), 0) + 1
     session.add_all(versions)
@@ -226,6 +228,18 @@ def add_versions(session: Session, versions: Sequence[VersionRow]) -> None:
     for statement, is_known in ((insert(HeadRow), False), (update(HeadRow), True)):
         if chosen := [row for row in rows if ((row["tag"], row["image_id"]) in known) == is_known]:
             session.execute(statement, chosen)
+
+
+def label_event(what: str, version: VersionRow) -> AuditEvent:
+    """What goes on record of a label version; the image's id is a pseudonym."""
+    about = {
+        "image_id": version.image_id,
+        "tag": version.tag,
+        "number": version.number,
+        "sha256": version.sha256,
+        "model_version": version.model_version or "",
+    }
+    return AuditEvent(who=version.author or version.source, what=what, about=about)
 
 
 def _sha256(path: Path) -> str:

@@ -65,7 +65,10 @@ def test_the_reply_names_sequence_version_and_masses(models: ModelFolder, write:
     assert reply["sequence"]["code"] == "NP"
     assert reply["sequence"]["reason"] == "the cohort table says NP"
     assert reply["label_names"] == {"kidney": 1, "mass": 2, "cyst": 3}
-    assert {"volume_ml", "diameter_mm", "side", "small", "centre_ras"} == set(reply["masses"][0]) or not reply["masses"]
+    measured = {"volume_ml", "diameter_mm", "side", "small", "centre_ras", "confidence"}
+    assert measured == set(reply["masses"][0]) or not reply["masses"]
+    assert reply["kidneys_found"] == 0
+    assert reply["searched"] == "the whole field of view"
 
 
 def test_a_replaced_weight_file_serves_at_once(models: ModelFolder, write: Write) -> None:
@@ -75,6 +78,19 @@ def test_a_replaced_weight_file_serves_at_once(models: ModelFolder, write: Write
     assert proposer.propose(image, requested="NP").model_version == "first"
     write("NP", "second")
     assert proposer.propose(image, requested="NP").model_version == "second"
+
+
+def test_a_version_that_is_pruned_between_look_and_read_costs_no_request(
+    models: ModelFolder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, looked = write("NP", "good"), []
+
+    def champion(_: ModelFolder, code: str) -> Path:
+        looked.append(code)
+        return good if len(looked) > 1 else good.with_name("pruned.safetensors")
+
+    monkeypatch.setattr(ModelFolder, "champion", champion)
+    assert Proposer(models).propose(two_kidneys()[0], requested="NP").model_version == "good"
 
 
 def test_weights_of_another_sequence_are_refused(models: ModelFolder, write: Write) -> None:

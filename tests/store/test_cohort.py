@@ -140,6 +140,7 @@ def test_a_found_label_with_other_numbers_is_renumbered_as_a_new_version(folder:
     (case,) = [case for case in store.labelled("CP") if case.image_id == "P2_CP"]
     np.testing.assert_array_equal(content(case.label) == 2, label.data == 2)
     assert case.drawn == {"mass"}
+    assert (case.scanner, case.label_sha256) == ("GE", store.label("P2_CP").sha256)
     assert len(store.versions("P2_CP")) == 2
     store.close()
 

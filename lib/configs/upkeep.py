@@ -1,0 +1,34 @@
+"""What is done beside the server, in a process of its own: repairs, and showing in MLflow what the files say."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+from lib.configs.settings import APP_FOLDER, ENVIRONMENT_PREFIX, Settings
+from lib.registry.mirror import is_in_step
+
+logger = logging.getLogger(__name__)
+
+
+def sync_soon(settings: Settings) -> None:
+    """Start ``models sync``, unless nothing changed; it outlives this process and holds nothing of it."""
+    if is_in_step(settings.models()):
+        return
+    given = {"LIVE": settings.live, "KEEP": str(settings.keep)}
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, str(APP_FOLDER / "main.py"), "models", "sync"],
+            env={**os.environ, **{ENVIRONMENT_PREFIX + name: value for name, value in given.items()}},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        logger.warning("models sync could not be started (%s): MLflow will show it later", error.strerror)
+        return
+    threading.Thread(target=process.wait, daemon=True).start()  # so that no ended process is left behind
