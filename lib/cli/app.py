@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import doctor, imports, models, phantom, predict, recogniser, serve, train
+from lib.cli import doctor, export, imports, models, phantom, predict, propagate, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -17,7 +17,9 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 app.command()(serve.serve)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
+app.command()(export.export)
 app.command()(predict.predict)
+app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
 app.command()(recogniser.train_recogniser)

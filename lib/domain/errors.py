@@ -16,6 +16,7 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
 ├── LeasedError                 somebody else is labelling that image (HTTP 409)
 ├── UnrecognisedSeriesError     no rule tells which sequence an image is
+├── RegistrationError           two images that could not be aligned
 └── StorageError                labels cannot be read or written just now (HTTP 503)
     └── StorageFullError        no room on the disk (HTTP 507)
 
@@ -113,3 +114,9 @@ class StorageFullError(StorageError):
     """There is no room to write."""
 
     status = 507
+
+
+class RegistrationError(RenalError):
+    """Two images that could not be aligned."""
+
+    status = 422

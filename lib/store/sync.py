@@ -219,7 +219,7 @@ def add_versions(session: Session, versions: Sequence[VersionRow]) -> None:
         numbers = numbers.where(VersionRow.image_id.in_(images))
         counting = counting.where(HeadRow.image_id.in_(images))
     last = {(tag, image_id): number for tag, image_id, number in session.execute(numbers)}
-    known = {tuple(row) for row in session.execute(counting)}
+    known = {(tag, image_id) for tag, image_id in session.execute(counting)}
     for version in versions:
         version.number = last.get((version.tag, version.image_id), 0) + 1
     session.add_all(versions)
