@@ -7,7 +7,6 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ class RenalApp(MONAILabelApp):
         if request.get("save_label") and request.get("label_tag") == FINAL:
             msg = f"a proposal cannot be saved as {FINAL!r}; expected another label_tag: only a reader's label is final"
             raise BadRequestError(msg)
-        if _is_upload(request["image"]):
+        if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
@@ -87,13 +86,6 @@ class RenalApp(MONAILabelApp):
     def on_init_complete(self) -> None:
         """Finish the server; a training process never comes here."""
         super().on_init_complete()
-        from monailabel.app import app
-
         from lib.web.app import install
 
-        install(app)
-
-
-def _is_upload(image: str) -> bool:
-    """Whether the server itself put the file there, out of a request's body."""
-    return Path(image).is_file() and Path(image).resolve().parent == Path(tempfile.gettempdir()).resolve()
+        install(self, self.conf)
