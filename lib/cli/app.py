@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import imports, phantom, predict, recogniser, serve, train
+from lib.cli import imports, phantom, predict, recogniser, serve, train, users
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -20,6 +20,7 @@ app.command("import")(imports.import_)
 app.command()(predict.predict)
 app.command()(train.train)
 app.command()(recogniser.train_recogniser)
+app.add_typer(users.app, name="users")
 
 
 def run() -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from lib.accounts.loopback import is_loopback
 from lib.accounts.roles import Role
 from lib.accounts.tokens import Purpose, Tokens
 from lib.accounts.users import User, UserFile
@@ -82,7 +82,7 @@ def check_loopback(scope: Scope) -> None:
     """
     headers = Headers(scope=scope)
     address = (scope.get("client") or ("", 0))[0]
-    host = urlsplit(f"//{headers.get('host', '')}").hostname
+    host = _split(f"//{headers.get('host', '')}").hostname
     if not is_loopback(address) or host not in _LOOPBACK_NAMES or any(name in headers for name in _FORWARDED):
         msg = "this server has no users, so it answers only its own machine; expected `main.py users add` to be run"
         raise ForbiddenError(msg)
@@ -105,7 +105,7 @@ def check_own_page(scope: Scope, *, strict: bool) -> None:
     if site is not None:
         safe = site in _OWN_SITE
     elif origin is not None:
-        safe = urlsplit(origin).netloc == headers.get("host")
+        safe = _split(origin).netloc == headers.get("host")
     else:
         safe = not strict
     if not safe:
@@ -113,13 +113,9 @@ def check_own_page(scope: Scope, *, strict: bool) -> None:
         raise ForbiddenError(msg)
 
 
-def is_loopback(address: str) -> bool:
-    """Whether an address, or a host name, is this machine's own."""
-    if address == "localhost":
-        return True
+def _split(address: str) -> SplitResult:
+    """The parts of an address; empty ones when it is none."""
     try:
-        found = ipaddress.ip_address(address)
+        return urlsplit(address)
     except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
+        return urlsplit("")

@@ -28,6 +28,8 @@ class Server:
     studies: Path
     live: Path
     process: subprocess.Popen
+    temporary: Path
+    log: Path
 
 
 def started_by_us(studies: Path, port: int) -> list[str]:
@@ -35,39 +37,41 @@ def started_by_us(studies: Path, port: int) -> list[str]:
 
 
 def started_by_stock_command(studies: Path, port: int) -> list[str]:
+    """On every address, which is the stock command's own choice."""
     stock = Path(sys.executable).with_name("monailabel")
-    return [
-        str(stock),
-        "start_server",
-        "--app",
-        ".",
-        "--studies",
-        str(studies),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    return [str(stock), "start_server", "--app", ".", "--studies", str(studies), "--port", str(port)]
 
 
 @contextlib.contextmanager
-def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]] = started_by_us) -> Iterator[Server]:
-    """Start a server and wait for its first answer; end it by its id."""
+def running(
+    studies: Path,
+    live: Path,
+    command: Callable[[Path, int], list[str]] = started_by_us,
+    certificate: Path | None = None,
+) -> Iterator[Server]:
+    """Start a server and wait for its first answer; end it by its id.
+
+    Its users are those of ``users.json`` beside ``live``; it speaks HTTPS when there is a certificate.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    temporary = live.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
     environment = {
         **os.environ,
         "RENAL_LOOP_LIVE": str(live),
+        "RENAL_LOOP_USERS": str(live.parent / "users.json"),
+        "TMPDIR": str(temporary),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     log = live.parent / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(command(studies, port), cwd=APP, env=environment, stdout=file, stderr=file)
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(url, process, log)
-        yield Server(url=url, studies=studies, live=live, process=process)
+        url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+        _wait(url, process, log, certificate)
+        yield Server(url=url, studies=studies, live=live, process=process, temporary=temporary, log=log)
     finally:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -76,11 +80,11 @@ def running(studies: Path, live: Path, command: Callable[[Path, int], list[str]]
         process.wait()
 
 
-def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
+def _wait(url: str, process: subprocess.Popen, log: Path, certificate: Path | None) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(requests.ConnectionError):
-            if requests.get(f"{url}/info/", timeout=30).ok:
+            if requests.get(f"{url}/readyz", timeout=30, verify=str(certificate) if certificate else True).ok:
                 return
         time.sleep(0.3)
     pytest.fail(f"the server did not answer:\n{log.read_text()[-3000:]}")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from monailabel.config import settings as framework_settings
 from monailabel.interfaces.utils import app as framework_app
 
+from lib.accounts import users as users_module
 from lib.accounts.roles import Role
 from lib.configs import settings as settings_module
 from lib.configs.server import ServerSettings
@@ -19,6 +21,7 @@ from lib.web.door import Door
 from main import RenalApp
 
 PASSWORD = "correct horse battery"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 OWN = "http://127.0.0.1:8000"
 
 
@@ -65,6 +68,7 @@ def make_site(
     def make(*, users: bool = False, **settings: object) -> Site:
         monkeypatch.setattr(framework_settings, "MONAI_LABEL_APP_DIR", str(tmp_path))
         monkeypatch.setattr(framework_settings, "MONAI_LABEL_STUDIES", str(studies))
+        monkeypatch.setattr(users_module, "_HASHER", CHEAP)
         app = RenalApp(str(tmp_path), str(studies), {"live": str(live)})
         monkeypatch.setitem(framework_app.apps, f"{tmp_path}{studies}", app)
         door = open_door(app, ServerSettings(users=str(tmp_path / "users.json"), **settings))
@@ -72,9 +76,7 @@ def make_site(
         if users:
             for role in Role:
                 door.admission.users.add(f"an-{role.title}", role, PASSWORD)
-        client = TestClient(
-            build(door), base_url=OWN, client=("127.0.0.1", 50000), follow_redirects=False
-        )
+        client = TestClient(build(door), base_url=OWN, client=("127.0.0.1", 50000), follow_redirects=False)
         return Site(door=door, studies=studies, temporary=temporary, client=client)
 
     yield make
