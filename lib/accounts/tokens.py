@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from enum import StrEnum
+from threading import Lock
 
 import jwt
 from cachetools import TTLCache
@@ -29,6 +30,7 @@ class Tokens:
         self._users = users
         self.seconds = hours * 3600
         self._ended: TTLCache[str, bool] = TTLCache(_MOST_ENDED, ttl=self.seconds)
+        self._guard = Lock()
 
     def issue(self, account: Account, purpose: Purpose) -> str:
         """A token for a user who has just logged in."""
@@ -46,7 +48,7 @@ class Tokens:
     def read(self, token: str, purpose: Purpose) -> User | None:
         """Whose token it is; None when it is worth nothing (any more)."""
         claims = self._claims(token, purpose)
-        if claims is None or claims["jti"] in self._ended:
+        if claims is None or self._has_ended(claims["jti"]):
             return None
         account = self._users.account(claims["sub"])
         return account.user if account and account.generation == claims.get("gen") else None
@@ -55,7 +57,12 @@ class Tokens:
         """Let a token be worth nothing from now on."""
         claims = self._claims(token, purpose)
         if claims:
-            self._ended[claims["jti"]] = True
+            with self._guard:
+                self._ended[claims["jti"]] = True
+
+    def _has_ended(self, token_id: str) -> bool:
+        with self._guard:
+            return token_id in self._ended
 
     def _claims(self, token: str, purpose: Purpose) -> dict[str, str] | None:
         key = self._users.key()

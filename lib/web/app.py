@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -25,7 +24,7 @@ from lib.web.routes import ROUTES
 from lib.web.sessions import Sessions
 from lib.web.table import Lanes, Row
 from lib.web.tracing import Tracing, tag_logs
-from lib.web.uploads import process_folder
+from lib.web.uploads import ProcessFolder
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +79,9 @@ def install(app: MONAILabelApp, conf: Mapping[str, Any]) -> None:
     """
     from monailabel.app import app as framework
 
-    folder = process_folder()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    tempfile.tempdir = str(folder)
+    folder = ProcessFolder()
+    atexit.register(folder.remove)
+    tempfile.tempdir = str(folder.path)
     tag_logs()
     door = open_door(app, ServerSettings.from_conf(conf))
     atexit.register(door.close)

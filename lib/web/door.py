@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from typing import Annotated
+from urllib.parse import quote
 
 import anyio
 from fastapi import Depends, Request
@@ -72,7 +73,7 @@ class Guard:
         except NotLoggedInError:
             if not _is_page(scope):
                 raise
-            await RedirectResponse(f"/login?next={scope['path']}", 303)(scope, receive, send)
+            await RedirectResponse(f"/login?next={_address(scope)}", 303)(scope, receive, send)
             return
         if self._row.lane:
             self._door.lanes[self._row.lane].check()
@@ -106,3 +107,9 @@ class Guard:
 def _is_page(scope: Scope) -> bool:
     """Whether a person's browser opens a page, rather than a program."""
     return scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", "")
+
+
+def _address(scope: Scope) -> str:
+    """Path and query as one value of another query."""
+    query = scope["query_string"].decode("latin-1")
+    return quote(f"{scope['path']}{f'?{query}' if query else ''}", safe="/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,10 +19,12 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(text) if text else {}
-        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # what cannot be written back is not taken
     except (ValueError, RecursionError) as error:
         msg = f"the parameter {name} is not JSON ({type(error).__name__}); expected a JSON object"
         raise BadRequestError(msg) from None
+    if not _writable(content):
+        msg = f"the parameter {name} holds NaN, an infinite number or half a character; expected plain JSON"
+        raise BadRequestError(msg)
     if not isinstance(content, dict):
         msg = f"the parameter {name} is {type(content).__name__}; expected a JSON object"
         raise BadRequestError(msg)
@@ -63,9 +64,17 @@ def _fits(told: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> 
     if value is None:
         return False
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    infinite = isinstance(value, float) and not math.isfinite(value)
-    if not isinstance(value, kinds) or infinite or (isinstance(value, bool) and bool not in kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not _writable(value):
         expected = " or ".join(one.__name__ for one in kinds)
-        msg = f"the option {name} is {type(value).__name__}; expected {expected}"
+        msg = f"the option {name} is {type(value).__name__}; expected a plain {expected}"
         raise BadRequestError(msg)
+    return True
+
+
+def _writable(value: object) -> bool:
+    """Whether JSON can carry it back: no infinity, no half of a character."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
     return True

@@ -10,31 +10,49 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from fastapi import UploadFile
+from filelock import FileLock, Timeout
 
 from lib.domain.errors import BadImageError, TooLargeError
 from lib.imaging.volume import NIFTI_SUFFIXES, read_grid
 
-_ROOT = "renal-loop"
+_ROOT, _ALIVE = "renal-loop", "alive"
 _PRIVATE = 0o700
 _MILLION = 1_000_000
 
 
-def process_folder() -> Path:
-    """A private folder of this process for temporary files, after those of dead processes are removed."""
-    root = Path(tempfile.gettempdir()) / f"{_ROOT}-{os.getuid()}"
-    root.mkdir(mode=_PRIVATE, exist_ok=True)
-    status = root.lstat()
-    if status.st_uid != os.getuid() or not root.is_dir() or root.is_symlink():
-        msg = "the folder for temporary files belongs to somebody else"
-        raise PermissionError(msg)
-    for old in root.iterdir():
-        if not old.name.isdigit() or not psutil.pid_exists(int(old.name)) or old.name == str(os.getpid()):
-            shutil.rmtree(old, ignore_errors=True)
-    own = root / str(os.getpid())
-    own.mkdir(mode=_PRIVATE)
-    return own
+class ProcessFolder:
+    """A private folder for the temporary files of this process; it removes those that dead processes left.
+
+    Each living one holds a lock in its folder. A second lock keeps two processes from sweeping at once.
+    """
+
+    def __init__(self) -> None:
+        root = Path(tempfile.gettempdir()) / f"{_ROOT}-{os.getuid()}"
+        root.mkdir(mode=_PRIVATE, exist_ok=True)
+        if root.is_symlink() or root.stat().st_uid != os.getuid():
+            msg = "the folder for temporary files belongs to somebody else"
+            raise PermissionError(msg)
+        with FileLock(root / "sweeping"):
+            for old in root.iterdir():
+                if old.is_dir():
+                    _remove_dead(old)
+            self.path = Path(tempfile.mkdtemp(dir=root))
+            self._alive = FileLock(self.path / _ALIVE)
+            self._alive.acquire()
+
+    def remove(self) -> None:
+        """Remove all files."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._alive.release()
+
+
+def _remove_dead(folder: Path) -> None:
+    try:
+        with FileLock(folder / _ALIVE, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except Timeout:
+        return
 
 
 class RequestFolder:

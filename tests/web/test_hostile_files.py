@@ -17,7 +17,7 @@ from fastapi import UploadFile
 
 from lib.domain.errors import RenalError
 from lib.imaging.volume import read_label, read_volume
-from lib.web.uploads import RequestFolder, process_folder, request_folder
+from lib.web.uploads import ProcessFolder, RequestFolder, request_folder
 from tests.web.conftest import Site
 
 MUTANTS = 600
@@ -202,18 +202,20 @@ def test_markup_in_stored_names_stays_data(site: Site) -> None:
     assert site.client.get("/datastore/image/info?image=P1_CP").json()["note"] == evil
 
 
-def test_the_folder_of_a_dead_process_is_removed_and_ones_own_is_private(
+def test_the_folder_of_a_dead_process_is_removed_and_that_of_a_living_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    own = process_folder()
-    dead = own.parent / "4194399"  # above the highest process id
+    living = ProcessFolder()
+    dead = living.path.parent / "dead"
     (dead / "request-1").mkdir(parents=True)
-    (own / "old").write_text("")
-    assert process_folder() == own
+    second = ProcessFolder()
     assert not dead.exists()
-    assert not (own / "old").exists()
-    assert own.stat().st_mode & 0o077 == 0
+    assert living.path.is_dir()
+    assert second.path.stat().st_mode & 0o077 == 0
+    for folder in (living, second):
+        folder.remove()
+        assert not folder.path.exists()
 
 
 def test_a_request_folder_takes_no_name_from_a_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

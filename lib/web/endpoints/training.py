@@ -24,15 +24,12 @@ TRAIN_OPTIONS: dict[str, type | tuple[type, ...]] = {
     "steps_per_epoch": int,
     "seed": int,
     "device": str,
-    "name": str,
-    "client_id": str,
 }
 BATCH_OPTIONS: dict[str, type | tuple[type, ...]] = {
     "save_label": bool,
     "label_tag": str,
     "max_batch_size": int,
     "sequence": str,
-    "client_id": str,
 }
 _BATCH = {"save_label": True, "label_tag": "original", "max_workers": 1, "multi_gpu": False}
 
