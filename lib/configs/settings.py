@@ -24,6 +24,7 @@ class Settings:
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
+        ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
+    ahead: int = 3
     store: str = ""
 
     @classmethod
@@ -38,7 +40,7 @@ class Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number.
+            BadRequestError: When ``minutes`` is not a positive number, or ``ahead`` not a whole one.
         """
         names = [item.name for item in fields(cls)]
         found = {name: os.environ.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
@@ -50,11 +52,19 @@ class Settings:
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
+            ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
         )
 
     def models(self) -> ModelFolder:
         """Return the folders of the weights."""
         return ModelFolder(shipped=APP_FOLDER / "model" / "shipped", live=Path(self.live))
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdecimal():
+        msg = f"setting {name} is {text!r}; expected a whole number, 0 or more"
+        raise BadRequestError(msg)
+    return int(text)
 
 
 def _minutes(text: str) -> float:

@@ -6,7 +6,8 @@ from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
-from lib.nets.fit import FitSettings
+from lib.infers.waiting import WaitingRoom
+from lib.nets.trainee import FitSettings
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"
@@ -17,11 +18,16 @@ def task_name(code: str) -> str:
     return f"segment_{code.lower()}"
 
 
-def infer_tasks(settings: Settings) -> dict[str, SequenceInfer]:
-    """One task per sequence, behind the one that finds out: 3D Slicer runs the first that fits."""
+def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[str, SequenceInfer]:
+    """One task per sequence, behind the one that finds out: 3D Slicer runs the first that fits.
+
+    Args:
+        settings: Of the installation.
+        waiting: Where proposals wait for their readers; None to make each one when it is asked for.
+    """
     proposer = Proposer(settings.models(), settings.device)
-    by_code = {task_name(code): SequenceInfer(proposer, spec) for code, spec in SEQUENCES.items()}
-    return {AUTO: SequenceInfer(proposer), **by_code}
+    by_code = {task_name(code): SequenceInfer(proposer, spec, waiting) for code, spec in SEQUENCES.items()}
+    return {AUTO: SequenceInfer(proposer, None, waiting), **by_code}
 
 
 def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:

@@ -106,6 +106,7 @@ class MassMeasurement:
         side: Patient side; ``unknown`` when it cannot be told.
         small: Whether the largest diameter is at most 40 mm.
         centre_ras: Centre of mass in scanner coordinates (right, anterior, superior), in mm.
+        confidence: Mean probability of its voxels, of a proposal; None of a label that a person drew.
     """
 
     volume_ml: float
@@ -113,6 +114,27 @@ class MassMeasurement:
     side: Literal["left", "right", "unknown"]
     small: bool
     centre_ras: tuple[float, float, float]
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An image that waits for a label."""
+
+    image_id: str
+    patient_id: str
+    sequence: str
+    centre: str
+    scanner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priority:
+    """An image's place in the queue, and why (the sentence a reader sees)."""
+
+    image_id: str
+    patient_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

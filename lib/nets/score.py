@@ -9,17 +9,23 @@ from lib.imaging.geometry import check_same_grid
 from lib.imaging.metrics import score_case
 from lib.imaging.volume import read_label, read_volume
 from lib.nets.networks import LoadedWeights
-from lib.nets.predict import Predictor
+from lib.nets.predict import FindKidneys, Predictor
 
 
-def score_images(weights: LoadedWeights, images: Sequence[LabelledImage], device: str = "auto") -> list[CaseScore]:
+def score_images(
+    weights: LoadedWeights,
+    images: Sequence[LabelledImage],
+    device: str = "auto",
+    *,
+    find: FindKidneys | None = None,
+) -> list[CaseScore]:
     """Predict and score images, in order; structures that were not drawn are not scored.
 
     Raises:
         BadImageError: When an image or label cannot be read.
         GeometryError: When a label is not on its image's grid.
     """
-    predictor = Predictor(weights, device)
+    predictor = Predictor(weights, device, find=find)
     return [_score(predictor, case) for case in images]
 
 

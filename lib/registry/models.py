@@ -19,6 +19,7 @@ from lib.domain.errors import UnknownModelError
 from lib.imaging.volume import write_bytes
 
 RECOGNISER = "recogniser"
+FINDER = "finder"
 _SUFFIX = ".safetensors"
 
 

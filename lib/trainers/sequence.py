@@ -14,10 +14,12 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
 from lib.loop.retrain import retrain
-from lib.nets.fit import FitSettings, fit
+from lib.nets.find import load_finder
+from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
 from lib.nets.score import score_images
-from lib.registry.models import ModelFolder
+from lib.nets.trainee import FitSettings
+from lib.registry.models import FINDER, ModelFolder
 from lib.store.datastore import CohortDatastore
 from lib.trainers.progress import progress_line
 
@@ -60,6 +62,7 @@ class SequenceTrain(TrainTask):
         start_from = load_weights(champion) if champion else None
         settings = _with_request(self._settings, request)
         version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        find = load_finder(self._models.find(FINDER), settings.device)
         reports: list[EpochReport] = []
 
         def show(report: EpochReport) -> None:
@@ -75,7 +78,7 @@ class SequenceTrain(TrainTask):
             return path
 
         def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
-            return score_images(load_weights(weights), images, device=settings.device)
+            return score_images(load_weights(weights), images, settings.device, find=find)
 
         result = retrain(
             datastore.labelled(code),

@@ -9,7 +9,7 @@ from lib.web.door import TheDoor, TheUser
 from lib.web.parameters import checked, without
 
 _OURS = ("strategy",)
-_KINDS: dict[str, type] = {"client_id": str}
+_KINDS = dict.fromkeys(("client_id", "image", "patient_id", "skip", "reason", "label_tag"), str)
 
 
 def next_sample(door: TheDoor, user: TheUser, strategy: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
