@@ -35,7 +35,7 @@ def internal_error(scope: Scope) -> JSONResponse:
     return _answer(Request(scope), 500, "InternalError", "the server failed; its log has the reason under this id")
 
 
-def _renal(request: Request, error: Exception) -> JSONResponse:
+async def _renal(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if isinstance(error, BusyError):
         headers["Retry-After"] = str(error.retry_after_s)
@@ -45,22 +45,22 @@ def _renal(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, status, type(error).__name__, str(error), headers)
 
 
-def _framework(request: Request, error: Exception) -> JSONResponse:
+async def _framework(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, 400, "BadRequestError", str(getattr(error, "msg", "the request cannot be carried out")))
 
 
-def _bad_json(request: Request, _: Exception) -> JSONResponse:
+async def _bad_json(request: Request, _: Exception) -> JSONResponse:
     return _answer(request, 400, "BadRequestError", "a parameter is not JSON; expected a JSON object")
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Say which parameter is wrong, without what was sent: it may name a patient."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     detail = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)
     return _answer(request, _UNPROCESSABLE, "BadRequestError", detail or "the request cannot be understood")
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         return _answer(request, 500, "InternalError", "the server failed")
     return _answer(request, error.status_code, "HttpError", str(error.detail), error.headers)

@@ -17,7 +17,7 @@ import requests
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 
 APP = Path(__file__).parents[2]
-START_S = 120
+START_S = float(os.environ.get("RENAL_LOOP_START_S", "120"))  # longer where the machine is busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from monailabel.app import app as framework
@@ -205,3 +206,13 @@ def test_a_request_is_logged_by_its_pattern(site: Site, caplog: pytest.LogCaptur
         site.client.get("/datastore/image/info?image=P1_CP")
     assert "GET /datastore/image/info 200" in caplog.text
     assert "P1_CP" not in caplog.text
+
+
+def test_the_document_says_what_the_table_says() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
+    lines = [
+        f"| `{row.method} {row.path}` | {f'nobody: {row.why}' if row.who is Who.CLOSED else row.who.value} |"
+        for row in ROUTES
+    ]
+    assert [line for line in lines if line not in document] == []
+    assert document.count("\n| `") >= len(lines)

@@ -43,11 +43,10 @@ async def forward(request: Request, door: TheDoor, path: str) -> StreamingRespon
         msg = "no such path at the PACS; expected one of DICOMweb's for reading, and studies that are a PACS"
         raise UnknownImageError(msg)
     client = _client(door.settings.pacs_timeout_s)
-    url = f"{address.rstrip('/')}/{_prefix(path)}{path}"
+    url = httpx.URL(f"{address.rstrip('/')}/{_prefix(path)}{path}")
     asked = client.build_request(
         "GET",
-        url,
-        params=request.query_params.multi_items(),
+        url.copy_with(query=request.scope["query_string"] or None),
         headers={name: request.headers[name] for name in _ASKED if name in request.headers},
     )
     try:

@@ -32,7 +32,12 @@ def healthz() -> dict[str, str]:
 
 def readyz(door: TheDoor) -> JSONResponse:
     """Tell whether the server can do its work."""
-    checks = {name: check(door) for name, check in _CHECKS.items()}
+    lane = door.lanes[Lanes.INFER]
+    checks = {
+        "storage": _storage_answers(door),
+        "model": bool(door.app.info()["models"]),
+        "room": lane.jobs < lane.workers + lane.queue,
+    }
     ready = all(checks.values())
     return JSONResponse({"ready": ready, **checks}, status_code=200 if ready else _UNAVAILABLE)
 
@@ -43,13 +48,6 @@ def _storage_answers(door: Door) -> bool:
     except RenalError:
         return False
     return True
-
-
-_CHECKS = {
-    "storage": _storage_answers,
-    "model": lambda door: any(model.is_valid() for model in door.app._infers.values()),
-    "room": lambda door: door.lanes[Lanes.INFER].jobs < door.lanes[Lanes.INFER].workers + door.lanes[Lanes.INFER].queue,
-}
 
 
 def metrics(door: TheDoor) -> Response:
