@@ -28,7 +28,6 @@ from lib.web.uploads import ProcessFolder
 
 logger = logging.getLogger(__name__)
 
-_MEGABYTE = 1_000_000
 _LOGINS, _LOGIN_QUEUE = 2, 20
 _EXPORTS, _EXPORT_QUEUE = 1, 2
 
@@ -60,7 +59,6 @@ def build(door: Door) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=int(door.settings.upload_mb * _MEGABYTE),
     )
     app.state.door = door
     errors.install(app)

@@ -23,6 +23,9 @@ from lib.web.metrics import Metrics
 from lib.web.sessions import Sessions
 from lib.web.table import Lanes, Row, Who
 from lib.web.throttle import Throttle
+from lib.web.uploads import limited
+
+_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +80,8 @@ class Guard:
             return
         if self._row.lane:
             self._door.lanes[self._row.lane].check()
-        await self._in_time(scope, receive, send)
+        limit = int(self._door.settings.upload_mb * _MEGABYTE)
+        await self._in_time(scope, limited(scope, receive, limit), send)
 
     def _admit(self, scope: Scope) -> None:
         admission, who = self._door.admission, self._row.who

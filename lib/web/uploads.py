@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastapi import UploadFile
+from fastapi import HTTPException, UploadFile
 from filelock import FileLock, Timeout
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
 
 from lib.domain.errors import BadImageError, TooLargeError
 from lib.imaging.volume import NIFTI_SUFFIXES, read_grid
@@ -19,6 +21,34 @@ from lib.imaging.volume import NIFTI_SUFFIXES, read_grid
 _ROOT, _ALIVE = "renal-loop", "alive"
 _PRIVATE = 0o700
 _MILLION = 1_000_000
+
+
+def limited(scope: Scope, receive: Receive, most: int) -> Receive:
+    """Take no more of a body than allowed.
+
+    Args:
+        scope: The request.
+        receive: Its body, piece by piece.
+        most: Bytes.
+
+    Raises:
+        TooLargeError: When the request announces more.
+    """
+    announced = Headers(scope=scope).get("content-length", "")
+    msg = f"the body is larger than {most} bytes; expected at most that"
+    if announced.isdecimal() and int(announced) > most:
+        raise TooLargeError(msg)
+    left = most
+
+    async def piece() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(TooLargeError.status, msg)  # the one kind that FastAPI lets through while it reads
+        return message
+
+    return piece
 
 
 class ProcessFolder:

@@ -1,6 +1,6 @@
 """The way to the PACS: what is asked arrives, nothing else does, and its failures have names."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -37,9 +37,13 @@ def answering(
     return answer
 
 
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
 def found(_: httpx.Request) -> httpx.Response:
     headers = {"content-type": "application/dicom+json", "set-cookie": "pacs=1", "server": "Orthanc"}
-    return httpx.Response(200, content=b'[{"a": 1}]', headers=headers)
+    return httpx.Response(200, content=pieces(b'[{"a": 1}]'), headers=headers)
 
 
 def test_query_and_accept_arrive_and_the_login_does_not(site: Site, answering, asked: list) -> None:
@@ -68,7 +72,7 @@ PASSING = (
     f"studies/{UID}/series/{UID}/instances/{UID}/bulkdata/00420011",
 )
 REFUSED = (
-    "../instances",
+    "../patients",
     "%2e%2e/system",
     "studies/../../system",
     f"studies/{UID}/%2e%2e/%2e%2e/%2e%2e/tools/shutdown",
@@ -138,5 +142,5 @@ def test_a_cohort_folder_has_no_pacs(site: Site) -> None:
 
 
 def test_what_the_pacs_does_not_have_is_not_there(site: Site, answering) -> None:
-    answering(lambda _: httpx.Response(404, json={"Details": "no"}))
+    answering(lambda _: httpx.Response(404, content=pieces(b"{}")))
     assert site.client.get(f"/proxy/dicom/studies/{UID}").status_code == 404
