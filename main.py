@@ -9,7 +9,6 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ class RenalApp(MONAILabelApp):
         if request.get("save_label") and request.get("label_tag") == FINAL:
             msg = f"a proposal cannot be saved as {FINAL!r}; expected another label_tag: only a reader's label is final"
             raise BadRequestError(msg)
-        if _is_upload(request["image"]):
+        if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
@@ -127,11 +126,9 @@ class RenalApp(MONAILabelApp):
         """Finish the server; a training process never comes here."""
         super().on_init_complete()
         sync_soon(self.settings)
-        from monailabel.app import app
-
         from lib.web.app import install
 
-        install(app)
+        install(self, self.conf)
         if self.settings.ahead:
             ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
@@ -157,8 +154,3 @@ class RenalApp(MONAILabelApp):
         if task.is_valid():
             request = {"image": datastore.get_image_uri(image_id), "image_info": datastore.get_image_info(image_id)}
             Path(task(request)[0]).unlink()
-
-
-def _is_upload(image: str) -> bool:
-    """Whether the server itself put the file there, out of a request's body."""
-    return Path(image).is_file() and Path(image).resolve().parent == Path(tempfile.gettempdir()).resolve()

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import doctor, export, imports, models, phantom, predict, propagate, recogniser, serve, train
+from lib.cli import doctor, export, imports, models, phantom, predict, propagate, recogniser, serve, train, users
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -24,6 +24,7 @@ app.command()(train.train)
 app.command()(doctor.doctor)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 
 
 def run() -> int:

@@ -1,5 +1,6 @@
 """The loop, for real: info, next sample, proposal, label, training, the new version's proposal."""
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -181,3 +182,18 @@ def test_the_stock_command_starts_and_proposes(phantoms: Path, tmp_path: Path) -
         path, reply = MONAILabelClient(server.url).infer("segment_auto", "P0001_T2WI", {})
         assert reply["sequence"]["code"] == "T2WI"
         assert nib.load(path).shape == nib.load(phantoms / "P0001_T2WI.nii.gz").shape
+        outside = server.url.replace("127.0.0.1", outward_address())
+        assert requests.get(f"{outside}/healthz", timeout=30).ok
+        refused = requests.get(f"{outside}/info/", timeout=30)
+        assert refused.status_code == 403
+        assert "users add" in refused.json()["detail"]
+
+
+def outward_address() -> str:
+    """An address of this machine that other machines may use; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))
+        except OSError:
+            pytest.skip("this machine is on no network")
+        return probe.getsockname()[0]
