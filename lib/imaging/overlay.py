@@ -1,4 +1,4 @@
-"""Pictures of labels on their image, for people to look at; the patient's right is on the left, as radiologists read."""
+"""Pictures of labels on their image, for people: the patient's right is on the left, as radiologists read."""
 
 from __future__ import annotations
 

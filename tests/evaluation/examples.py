@@ -43,7 +43,12 @@ from lib.evaluation.report import (
 )
 
 CODES = ("T1WI", "T2WI", "CP", "NP", "DP")
-GROUPS = {"all": "every image", "internal": "GE, the training centre", "external": "GE, other centres", "non-GE": "others"}
+GROUPS = {
+    "all": "every image",
+    "internal": "GE, the training centre",
+    "external": "GE, other centres",
+    "non-GE": "others",
+}
 CRITERIA = ("overlap", "iou", "centre")
 MEASURES = ("dice", "surface_dice", "hd95_mm", "volume_error_ml", "volume_error_relative")
 
@@ -143,7 +148,7 @@ def _case(rng: np.random.Generator, patient: int, code: str) -> CaseResult:
         volume_error_ml=guess - volume,
         volume_error_relative=None if empty else guess / volume - 1,
     )
-    found = {name: guess if dice and not empty else None for name in CRITERIA}
+    found = dict.fromkeys(CRITERIA, guess if dice and not empty else None)
     mass = ReferenceMass(volume_ml=volume, diameter_mm=diameter, dice=dice, found_at=found)
     proposed = PredictedMass(volume_ml=guess, score=guess, finds=dict.fromkeys(CRITERIA, not empty))
     return CaseResult(
@@ -218,7 +223,9 @@ def _result(cases: Sequence[CaseResult], code: str, group: str) -> GroupResult:
             FrocCurve(
                 criterion=criterion,
                 points=tuple(
-                    FrocPoint(threshold=9.0 - step, sensitivity=step / 10, false_positives_per_scan=step**2 / 20 + lag / 9)
+                    FrocPoint(
+                        threshold=9.0 - step, sensitivity=step / 10, false_positives_per_scan=step**2 / 20 + lag / 9
+                    )
                     for step in range(1, 9)
                 ),
             )
@@ -270,7 +277,15 @@ def _regression(sequence: str, cases: Sequence[CaseResult]) -> Regression:
         Term(name="intercept", factor="", estimate=0.41, se=0.05, low=0.31, high=0.51, p=0.0),
         Term(name="size", factor="size", estimate=0.011, se=0.002, low=0.007, high=0.015, p=0.0002, unit="mm", vif=1.2),
         Term(
-            name="vendor: Siemens", factor="vendor", estimate=-0.1, se=0.1, low=-0.3, high=0.1, p=0.3, reference="GE", vif=1.2
+            name="vendor: Siemens",
+            factor="vendor",
+            estimate=-0.1,
+            se=0.1,
+            low=-0.3,
+            high=0.1,
+            p=0.3,
+            reference="GE",
+            vif=1.2,
         ),
     )
     rng = np.random.default_rng(3)

@@ -1,4 +1,4 @@
-"""The Checklist for Artificial Intelligence in Medical Imaging (CLAIM, 2024 update), filled as far as the document knows.
+"""The Checklist for Artificial Intelligence in Medical Imaging (CLAIM, 2024 update), as far as the document knows.
 
 Tejani et al., Radiology: Artificial Intelligence 2024;6(4):e240300. The 44 items are worded here in our own words.
 """

@@ -90,9 +90,7 @@ def comparison_plots(report: Report) -> list[Drawing]:
     results = report.comparison.results if report.comparison else ()
     dice = [row for row in results if row.measure == "dice"]
     groups = dict.fromkeys(row.group for row in dice)
-    return [
-        _compared(index, name, [row for row in dice if row.group == name]) for index, name in enumerate(groups)
-    ]
+    return [_compared(index, name, [row for row in dice if row.group == name]) for index, name in enumerate(groups)]
 
 
 def sequences_of(report: Report) -> list[str]:
@@ -297,7 +295,10 @@ def _compared(index: int, group: str, results: Sequence[PairedResult]) -> Drawin
     ]
     if all(row.value is None for row in rows):
         return Drawing(title=title, alt="No plot: no image of this group was scored with both models.")
-    parts = [f"{row.sequence} {number(row.difference.value)} ({span(row.difference.low, row.difference.high)})" for row in results]
+    parts = [
+        f"{row.sequence} {number(row.difference.value)} ({span(row.difference.low, row.difference.high)})"
+        for row in results
+    ]
 
     def draw(figure: Figure) -> None:
         plots.forest(figure, rows, "difference in DSC, second − first", 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -45,11 +45,12 @@ class Failure:
     absent: str
 
 
-def gallery(report: Report, files: Mapping[str, CaseFiles]) -> list[Failure]:
+def gallery(report: Report, files: Sequence[CaseFiles]) -> list[Failure]:
     """The worst images of every sequence, no more than MOST, by sequence."""
+    files_of = {one.image_id: one for one in files}
     order = {case.sequence: None for case in report.cases}
     chosen = worst_cases(report.cases)
-    return [_failure(case, files.get(case.image_id)) for code in order for case in chosen if case.sequence == code]
+    return [_failure(case, files_of.get(case.image_id)) for code in order for case in chosen if case.sequence == code]
 
 
 def worst_cases(cases: Sequence[CaseResult]) -> list[CaseResult]:
@@ -85,7 +86,9 @@ def what_went_wrong(case: CaseResult) -> str:
     score = case.regions[_REGION]
     extra = [mass for mass in case.predicted if not mass.finds["overlap"]]
     if not case.masses:
-        return f"The reference holds no mass; {_masses(len(extra))} with {number(score.predicted_ml, 1)} ml were proposed."
+        return (
+            f"The reference holds no mass; {_masses(len(extra))} with {number(score.predicted_ml, 1)} ml were proposed."
+        )
     missed = [mass for mass in case.masses if mass.found_at["overlap"] is None]
     parts = [_missed(case, missed)] if missed else []
     if len(missed) < len(case.masses):
@@ -135,7 +138,7 @@ def worst_place(reference: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> 
         return i, j, k
     largest = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     k = int(np.argmax(largest.sum(axis=(0, 1))))
-    i, j = (int(round(middle)) for middle in np.argwhere(largest[:, :, k]).mean(axis=0))
+    i, j = (round(middle) for middle in np.argwhere(largest[:, :, k]).mean(axis=0))
     return i, j, k
 
 

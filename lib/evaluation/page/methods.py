@@ -23,11 +23,16 @@ def lead(report: Report) -> str:
     counts = report.counts
     scored = (
         f"{count_of(counts.scored, 'image')} of {count_of(counts.scored_patients, 'patient')} with "
-        f"{count_of(counts.masses, 'mass', 'masses')} {'was' if counts.scored == 1 else 'were'} scored"
+        f"{count_of(counts.masses, 'mass', 'masses')} {_was(counts.scored)} scored"
     )
-    left_out = f"{counts.excluded:,} more {'was' if counts.excluded == 1 else 'were'} left out" if counts.excluded else "none was left out"
-    noted = f" {count_of(len(report.problems), 'thing')} in the input {'was' if len(report.problems) == 1 else 'were'} not as expected." if report.problems else ""
+    left_out = f"{counts.excluded:,} more {_was(counts.excluded)} left out" if counts.excluded else "none was left out"
+    seen = len(report.problems)
+    noted = f" {count_of(seen, 'thing')} in the input {_was(seen)} not as expected." if seen else ""
     return f"{scored}; {left_out}.{noted}"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def methods(report: Report) -> list[Paragraph]:
@@ -58,7 +63,7 @@ def _data(report: Report) -> str:
         f"The cohort holds {count_of(counts.images, 'image')} of {count_of(counts.patients, 'patient')}; "
         f"{counts.labelled:,} are labelled and {counts.predicted:,} predicted. {count_of(counts.scored, 'image')} of "
         f"{count_of(counts.scored_patients, 'patient')} with {count_of(counts.masses, 'mass', 'masses')} "
-        f"{'was' if counts.scored == 1 else 'were'} scored, {counts.excluded:,} left out; each reason is listed under "
+        f"{_was(counts.scored)} scored, {counts.excluded:,} left out; each reason is listed under "
         f"“What could not be scored”. {missing} The reference standard is the reader's label. A mass is a 26-connected "
         "component of voxels labelled as mass."
     )
@@ -123,8 +128,8 @@ def _uncertainty(report: Report) -> str:
     options = report.provenance.options
     return (
         f"Intervals have a level of {number(options.confidence * _PERCENT, 0)} %. Those of medians, means and rates "
-        f"per scan come from {options.bootstrap_draws:,} bootstrap resamples of patients (seed {options.seed}), those of "
-        "proportions from Wilson's formula, widened after Rao and Scott where masses share a patient."
+        f"per scan come from {options.bootstrap_draws:,} bootstrap resamples of patients (seed {options.seed}), those "
+        "of proportions from Wilson's formula, widened after Rao and Scott where masses share a patient."
     )
 
 
@@ -150,8 +155,8 @@ def _regression(report: Report) -> str:
         return ""
     return (
         "The DSC of the mass, one row an image with a mass, was explained by the factors with ordinary least squares; "
-        "intervals and p values come from heteroscedasticity-consistent standard errors (HC3), collinearity is shown as "
-        "variance inflation factors (VIF). Because images of one patient are not independent, a mixed model with a "
+        "intervals and p values come from heteroscedasticity-consistent standard errors (HC3), collinearity is shown "
+        "as variance inflation factors (VIF). Because images of one patient are not independent, a mixed model with a "
         "random intercept for each patient stands beside it where it can be fitted."
     )
 

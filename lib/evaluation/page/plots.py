@@ -12,7 +12,13 @@ from scipy import stats
 
 from lib.evaluation.page.svg import INK
 
-COLOURS = ("#1a7fc4", "#d4600f", "#0f8d63", "#b0689a", "#7a7a7a")  # told apart by colour-blind people, on black and white
+COLOURS = (
+    "#1a7fc4",
+    "#d4600f",
+    "#0f8d63",
+    "#b0689a",
+    "#7a7a7a",
+)  # told apart by colour-blind people, on black and white
 _MARKERS = ("o", "s", "^", "D", "v")
 _DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (7, 2)))
 _BAND = "#8a8a8a"
@@ -44,7 +50,7 @@ class ForestRow:
 
 
 def box_plot(figure: Figure, boxes: Mapping[str, Sequence[float]], axis_title: str, band: Band | None) -> None:
-    """Horizontal boxes from the first downwards: quartiles, whiskers of 1.5 interquartile ranges, every value as a dot."""
+    """Horizontal boxes, the first on top: quartiles, whiskers of 1.5 interquartile ranges, every value as a dot."""
     axes = figure.subplots()
     if band:
         axes.axvspan(band.low, band.high, color=_BAND, alpha=0.3, linewidth=0)
@@ -83,7 +89,15 @@ def scatter(
             continue
         style = {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         axes.plot(
-            across, up, linestyle="", label=label, markersize=4, alpha=0.8, clip_on=False, rasterized=_many(across), **style
+            across,
+            up,
+            linestyle="",
+            label=label,
+            markersize=4,
+            alpha=0.8,
+            clip_on=False,
+            rasterized=_many(across),
+            **style,
         )
     axes.set(xlabel=titles[0], ylabel=titles[1])
     axes.set_xlim(0, furthest)
@@ -106,7 +120,9 @@ def froc(figure: Figure, curves: Mapping[str, tuple[Sequence[float], Sequence[fl
     _legend(figure, len(curves))
 
 
-def bland_altman(figure: Figure, means: Sequence[float], differences: Sequence[float], lines: Mapping[str, float]) -> None:
+def bland_altman(
+    figure: Figure, means: Sequence[float], differences: Sequence[float], lines: Mapping[str, float]
+) -> None:
     """Differences against means of two measurements in ml, with named horizontal lines."""
     axes = figure.subplots()
     axes.axhline(0, color=INK, linewidth=0.6)
@@ -116,9 +132,7 @@ def bland_altman(figure: Figure, means: Sequence[float], differences: Sequence[f
     for label, value in lines.items():
         dash = _DASHES[0] if label == "bias" else _DASHES[1]
         axes.axhline(value, color=COLOURS[1], linewidth=1.3, linestyle=dash)
-        axes.annotate(
-            label, (1, value), xycoords=_BESIDE, xytext=(0, 2), textcoords="offset points", ha="right"
-        )
+        axes.annotate(label, (1, value), xycoords=_BESIDE, xytext=(0, 2), textcoords="offset points", ha="right")
     axes.set(xlabel="mean of both volumes, ml", ylabel="predicted − reference, ml")
     axes.margins(y=0.12)
 

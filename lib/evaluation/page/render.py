@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lib.evaluation.cases import CaseFiles
-from lib.evaluation.page import drawings, tables
+from lib.evaluation.page import analysis_tables, drawings, record_tables, result_tables
 from lib.evaluation.page.claim import claim
 from lib.evaluation.page.gallery import MOST, WORST_WITH_MASS, WORST_WITHOUT, gallery
 from lib.evaluation.page.methods import lead, methods
@@ -25,12 +25,12 @@ _TEMPLATES = Path(__file__).parent / "templates"
 logger = logging.getLogger(__name__)
 
 
-def write_page(report: Report, files: Mapping[str, CaseFiles], folder: Path) -> Path:
+def write_page(report: Report, files: Sequence[CaseFiles], folder: Path) -> Path:
     """Write ``report.html`` by an atomic replace; the same document and files always give the same bytes.
 
     Args:
         report: The document.
-        files: Of the scored images, by id; the gallery's pictures are made from them.
+        files: Of the scored images; the gallery's pictures are made from them.
         folder: Where ``report.json`` lies.
     """
     path = folder / PAGE_FILE
@@ -38,21 +38,27 @@ def write_page(report: Report, files: Mapping[str, CaseFiles], folder: Path) -> 
     return path
 
 
-def render_page(report: Report, files: Mapping[str, CaseFiles]) -> str:
+def render_page(report: Report, files: Sequence[CaseFiles]) -> str:
     """One HTML document that asks for nothing outside itself; it is well-formed XML too."""
     style = (_TEMPLATES / "report.css").read_text("utf-8")
     failures = gallery(report, files)
-    page = _templates().get_template("report.html.j2").render(
-        report=report,
-        lead=lead(report),
-        style=Markup(style),  # noqa: S704 - our own file
-        policy=_policy(style),
-        tables=tables,
-        drawings=drawings,
-        failures=failures,
-        limits={"with_mass": WORST_WITH_MASS, "without": WORST_WITHOUT, "most": MOST},
-        methods=methods(report),
-        claim=claim(report),
+    page = (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            lead=lead(report),
+            style=Markup(style),  # noqa: S704 - our own file
+            policy=_policy(style),
+            results=result_tables,
+            analysis=analysis_tables,
+            records=record_tables,
+            drawings=drawings,
+            failures=failures,
+            limits={"with_mass": WORST_WITH_MASS, "without": WORST_WITHOUT, "most": MOST},
+            methods=methods(report),
+            claim=claim(report),
+        )
     )
     return printable(page)
 

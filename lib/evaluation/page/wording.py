@@ -60,7 +60,7 @@ def span(low: float | None, high: float | None, digits: int = 3) -> str:
 def with_span(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
     """A number and its limits in brackets, where there are any."""
     limits = span(low, high, digits)
-    return number(value, digits) if DASH == limits else f"{number(value, digits)} ({limits})"
+    return number(value, digits) if limits == DASH else f"{number(value, digits)} ({limits})"
 
 
 def estimate(figure: Estimate, digits: int = 3) -> str:
