@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lib.cli import imports, phantom, predict, recogniser, serve, train
+from lib.cli import evaluate, imports, phantom, predict, recogniser, serve, train
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -19,6 +19,7 @@ app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(predict.predict)
 app.command()(train.train)
+app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 
 

@@ -180,6 +180,24 @@ class CaseScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionScore:
+    """Scores of one region of one image; None where a measure is not defined.
+
+    Attributes:
+        volume_error_ml: Predicted minus reference.
+        volume_error_relative: The same divided by the reference; None when that is empty.
+    """
+
+    dice: float | None
+    surface_dice: float | None
+    hd95_mm: float | None
+    reference_ml: float
+    predicted_ml: float
+    volume_error_ml: float
+    volume_error_relative: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionDecision:
     """The verdict on a challenger, with the sentence an auditor will read."""
 

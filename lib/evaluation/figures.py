@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Criterion = Literal["overlap", "iou", "centre"]
+from lib.imaging.matching import Criterion
+
 Unit = Literal["patient", "mass"]
 
 

@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from lib.domain.errors import BadReportError
+from lib.domain.records import RegionScore
 from lib.evaluation.figures import (
     BlandAltman,
-    Criterion,
     DetectionResult,
     FrocCurve,
     PairedResult,
@@ -26,14 +26,19 @@ from lib.evaluation.figures import (
     Subgroup,
     Summary,
 )
+from lib.imaging.matching import IOU_THRESHOLD, Criterion
+from lib.imaging.metrics import SURFACE_TOLERANCE_MM
 from lib.imaging.volume import write_bytes
 
 SCHEMA_VERSION = "1.0"
 REPORT_FILE = "report.json"
+Missing = Literal["exclude", "empty"]
+FrocScore = Literal["confidence", "volume_ml"]
 ProblemKind = Literal[
     "unlabelled",
     "mass_not_drawn",
     "unreadable_label",
+    "unreadable_image",
     "missing_prediction",
     "unreadable_prediction",
     "other_grid",
@@ -81,13 +86,13 @@ class Options:
         confidence: Level of every interval.
     """
 
-    missing: Literal["exclude", "empty"] = "exclude"
+    missing: Missing = "exclude"
     internal_centres: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
     size_from: Literal["label", "column"] = "label"
-    surface_tolerance_mm: float = 2.0
-    iou_threshold: float = 0.1
+    surface_tolerance_mm: float = SURFACE_TOLERANCE_MM
+    iou_threshold: float = IOU_THRESHOLD
     bootstrap_draws: int = 2000
     confidence: float = 0.95
     seed: int = 0
@@ -129,7 +134,7 @@ class Provenance:
     comparison: PredictionSource | None
     labels_sha256: str
     patients_sha256: str
-    froc_score: Literal["confidence", "volume_ml"]
+    froc_score: FrocScore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,24 +220,6 @@ class Comparison:
     images: int
     patients: int
     results: tuple[PairedResult, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionScore:
-    """One region of one image; None where a measure is not defined.
-
-    Attributes:
-        volume_error_ml: Predicted minus reference.
-        volume_error_relative: The same divided by the reference; None when that is empty.
-    """
-
-    dice: float | None
-    surface_dice: float | None
-    hd95_mm: float | None
-    reference_ml: float
-    predicted_ml: float
-    volume_error_ml: float
-    volume_error_relative: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

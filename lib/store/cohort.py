@@ -19,13 +19,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.drawn import DRAWN, drawn_structures
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
 from lib.store.folder import checked_tag
 from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
-from lib.store.labels import DRAWN, checked_label, drawn_structures
+from lib.store.labels import checked_label
 from lib.store.sync import FOLDER, add_version, heads, show, version_file
 
 logger = logging.getLogger(__name__)
