@@ -69,7 +69,9 @@ def save_overlay(image: Volume, label: Volume, path: Path, title: str = "") -> N
     figure.savefig(path, dpi=90)
 
 
-def comparison_picture(image: Volume, reference: Volume, prediction: Volume, place: tuple[int, int, int]) -> bytes:
+def comparison_picture(
+    image: Volume, reference: NDArray[np.bool_], prediction: NDArray[np.bool_], place: tuple[int, int, int]
+) -> bytes:
     """Draw one axial slice with the outlines of two masks, whole and enlarged around a place.
 
     Args:
@@ -87,7 +89,7 @@ def comparison_picture(image: Volume, reference: Volume, prediction: Volume, pla
     i, j, k = place
     right, anterior, _ = image.spacing_mm
     across, up = (image.shape[0] - i - 0.5) * right, (j + 0.5) * anterior
-    low, high = np.percentile(image.data, _WINDOW_PERCENT)
+    low, high = np.percentile(image.data.astype(np.float32), _WINDOW_PERCENT)
     figure = Figure(figsize=(2 * _PANEL_IN, _PANEL_IN), facecolor="black")
     masks = {REFERENCE_STROKE: reference.data, PREDICTION_STROKE: prediction.data}
     panels = figure.subplots(1, 2, gridspec_kw={"left": 0, "right": 1, "top": 1, "bottom": 0, "wspace": 0.02})

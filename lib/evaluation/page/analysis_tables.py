@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.evaluation.figures import Regression, Subgroup, Term
+from lib.evaluation.figures import PairedResult, Regression, Subgroup, Term
 from lib.evaluation.page.table import Row, RowGroup, Table, criteria_of
 from lib.evaluation.page.wording import (
     DASH,
@@ -15,10 +15,11 @@ from lib.evaluation.page.wording import (
     p_value,
     proportion,
     quartiles,
+    sentence,
     sequence_title,
     with_span,
 )
-from lib.evaluation.report import Report
+from lib.evaluation.report import Options, Report
 
 
 def subgroups(report: Report) -> list[Table]:
@@ -102,8 +103,8 @@ def regression(row: Regression, index: int) -> Table:
         caption=f"Linear regression of the DSC, {sequence_title(row.sequence)}",
         columns=("term", "change in DSC (interval)", "standard error", "p", "VIF"),
         groups=[RowGroup(title="", rows=[(*_term(term), number(term.vif, 2)) for term in row.terms])],
-        absent=f"No coefficients: {row.reason}",
-        note=f"{fit}; {count_of(row.excluded, 'image')} left out. {row.reason}".strip(),
+        absent=f"No coefficients: {sentence(row.reason)}",
+        note=f"{fit}; {count_of(row.excluded, 'image')} left out. {sentence(row.reason)}".strip(),
     )
 
 
@@ -115,10 +116,10 @@ def mixed_model(row: Regression, index: int) -> Table:
         caption=f"Mixed model with the patient as random effect, {sequence_title(row.sequence)}",
         columns=("term", "change in DSC (interval)", "standard error", "p"),
         groups=[RowGroup(title="", rows=[_term(term) for term in mixed.terms])],
-        absent=f"No mixed model: {mixed.reason}",
+        absent=f"No mixed model: {sentence(mixed.reason)}",
         note=(
             f"{count_of(mixed.n, 'image')} of {count_of(mixed.patients, 'patient')}; standard deviation between "
-            f"patients {number(mixed.patient_sd)}, within {number(mixed.residual_sd)}. {mixed.reason}"
+            f"patients {number(mixed.patient_sd)}, within {number(mixed.residual_sd)}. {sentence(mixed.reason)}"
         ).strip(),
     )
 
@@ -136,37 +137,35 @@ def _term(term: Term) -> Row:
 def comparison(report: Report) -> Table:
     """Paired differences of two models."""
     results = report.comparison.results if report.comparison else ()
-    options = report.provenance.options
+
+    def row_of(row: PairedResult) -> Row:
+        return (
+            _measure(row, report.provenance.options),
+            str(row.n),
+            str(row.patients),
+            number(row.first),
+            number(row.second),
+            estimate(row.difference),
+        )
+
     return Table(
         name="comparison",
         caption="Two models on the same images, second minus first",
-        columns=("measure", "group", "pairs", "patients", "first", "second", "difference (interval)"),
+        columns=("measure", "pairs", "patients", "first", "second", "difference (interval)"),
         groups=[
             RowGroup(
-                title=sequence_title(code),
-                rows=[
-                    (
-                        _measure(row.measure, row.criterion and criterion_title(row.criterion, options)),
-                        row.group,
-                        str(row.n),
-                        str(row.patients),
-                        number(row.first),
-                        number(row.second),
-                        estimate(row.difference),
-                    )
-                    for row in results
-                    if row.sequence == code
-                ],
+                title=f"{sequence_title(code)}, group {group}",
+                rows=[row_of(row) for row in results if (row.sequence, row.group) == (code, group)],
             )
-            for code in dict.fromkeys(row.sequence for row in results)
+            for code, group in dict.fromkeys((row.sequence, row.group) for row in results)
         ],
         absent="One set of predictions was given, so there is nothing to compare.",
     )
 
 
-def _measure(name: str, criterion: str | None) -> str:
-    title = MEASURE_TITLES.get(name, name)
-    return f"{title} ({criterion})" if criterion else title
+def _measure(row: PairedResult, options: Options) -> str:
+    title = MEASURE_TITLES.get(row.measure, row.measure)
+    return f"{title} ({criterion_title(row.criterion, options)})" if row.criterion else title
 
 
 def published(report: Report) -> Table:

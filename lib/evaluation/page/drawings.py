@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from lib.domain.records import SMALL_MASS_MM
 from lib.evaluation.figures import FrocCurve, PairedResult, Regression, Subgroup
+from lib.evaluation.groups import ALL, EXTERNAL, INTERNAL, OTHER_VENDOR
 from lib.evaluation.page import plots
-from lib.evaluation.page.plots import Band, ForestRow
+from lib.evaluation.page.plots import ForestRow
 from lib.evaluation.page.svg import figure_svg
 from lib.evaluation.page.wording import (
     DASH,
@@ -24,16 +25,15 @@ from lib.evaluation.page.wording import (
     sequence_title,
     span,
 )
+from lib.evaluation.published import OTHER_DSC, TRAINED_DSC
 from lib.evaluation.report import CaseResult, GroupResult, Report
+from lib.evaluation.results import MASS_REGION
 
-EVERYBODY = "all"
-REGION = "mass"
-PUBLISHED_MEDIANS: Mapping[str, Band] = {  # ranges over the five sequences (Cui et al., Abdominal Radiology, 2025)
-    "internal": Band(low=0.769, high=0.855),
-    "external": Band(low=0.769, high=0.855),
-    "non-GE": Band(low=0.523, high=0.785),
+PUBLISHED_MEDIANS: Mapping[str, tuple[float, float]] = {
+    INTERNAL: TRAINED_DSC,
+    EXTERNAL: TRAINED_DSC,
+    OTHER_VENDOR: OTHER_DSC,
 }
-_ORIGIN_GROUPS = ("internal", "external", "non-GE")
 _WIDTH_IN, _HEIGHT_IN = 3.7, 2.9
 _FEW = 3  # points that a cloud needs to say anything
 _LABEL_LENGTH = 28
@@ -102,17 +102,17 @@ def patient_dice(cases: Sequence[CaseResult]) -> list[float]:
     """DSC of the mass of each patient with one: the mean over their images."""
     by_patient: dict[int, list[float]] = {}
     for case in cases:
-        score = case.regions.get(REGION)
+        score = case.regions.get(MASS_REGION)
         if score and score.reference_ml > 0 and score.dice is not None:
             by_patient.setdefault(case.patient, []).append(score.dice)
     return [fmean(values) for values in by_patient.values()]
 
 
 def _whole(report: Report) -> list[GroupResult]:
-    return [row for row in report.results if row.group == EVERYBODY]
+    return [row for row in report.results if row.group == ALL]
 
 
-def _cases(report: Report, sequence: str, group: str = EVERYBODY) -> list[CaseResult]:
+def _cases(report: Report, sequence: str, group: str = ALL) -> list[CaseResult]:
     return [case for case in report.cases if case.sequence == sequence and group in case.groups]
 
 
@@ -126,17 +126,13 @@ def _boxes(report: Report, index: int, group: str) -> Drawing:
     boxes = {code: values for code, values in boxes.items() if values}
     if not boxes:
         return Drawing(title=title, alt="No box plot: no patient of this group has a scored mass.")
-    rows = {row.sequence: row.regions for row in report.results if row.group == group}
-    medians = {
-        code: next((region.measures["dice"].median for region in rows.get(code, ()) if region.region == REGION), None)
-        for code in boxes
-    }
+    medians = {row.sequence: _median(row) for row in report.results if row.group == group}
     band = PUBLISHED_MEDIANS.get(group)
     alt = "Median DSC of the mass per patient: " + ", ".join(
-        f"{code} {number(medians[code], 2)} (n = {len(values)})" for code, values in boxes.items()
+        f"{code} {number(medians.get(code), 2)} (n = {len(values)})" for code, values in boxes.items()
     )
     if band:
-        alt += f". The shaded range, {span(band.low, band.high)}, is the published one and not directly comparable"
+        alt += f". The shaded range, {span(*band)}, is the published one and not directly comparable"
 
     def draw(figure: Figure) -> None:
         plots.box_plot(figure, boxes, "DSC of the mass, per patient", band)
@@ -146,9 +142,9 @@ def _boxes(report: Report, index: int, group: str) -> Drawing:
 
 def _sizes(report: Report, index: int, code: str) -> Drawing:
     title = sequence_title(code)
-    series: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in (*_ORIGIN_GROUPS, "other")}
+    series: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in (*PUBLISHED_MEDIANS, "other")}
     for case in _cases(report, code):
-        across, up = series[next((name for name in _ORIGIN_GROUPS if name in case.groups), "other")]
+        across, up = series[next((name for name in PUBLISHED_MEDIANS if name in case.groups), "other")]
         across.extend(mass.diameter_mm for mass in case.masses)
         up.extend(mass.dice for mass in case.masses)
     masses = [pair for across, up in series.values() for pair in zip(across, up, strict=True)]
@@ -196,7 +192,7 @@ def _points(curve: FrocCurve) -> tuple[list[float], list[float]]:
 
 def _volumes(report: Report, index: int, row: GroupResult) -> Drawing:
     title, agreement = sequence_title(row.sequence), row.volume_agreement
-    scores = [case.regions[REGION] for case in _cases(report, row.sequence) if REGION in case.regions]
+    scores = [case.regions[MASS_REGION] for case in _cases(report, row.sequence) if MASS_REGION in case.regions]
     scores = [score for score in scores if score.reference_ml > 0]
     bias, lower, upper = agreement.bias.value, agreement.lower, agreement.upper
     if not scores or bias is None:
@@ -217,7 +213,7 @@ def _volumes(report: Report, index: int, row: GroupResult) -> Drawing:
 def _residuals(index: int, row: Regression) -> Drawing:
     title = sequence_title(row.sequence)
     if len(row.residuals) < _FEW:
-        return Drawing(title=title, alt=f"No residual plot: {row.reason or 'no regression was fitted.'}")
+        return Drawing(title=title, alt="No residual plot: the model was not fitted.")
     widest = max(map(abs, row.residuals))
     alt = (
         f"Residuals of {count_of(len(row.residuals), 'image')} against the fitted DSC (left) and against normal "
@@ -241,7 +237,7 @@ def _subgroups(report: Report, index: int, code: str) -> Drawing:
     alt = f"Median DSC in {count_of(len(factors), 'set')} of subgroups. "
     alt += f"After correction the DSC differs by {listed(differing)}." if differing else _NO_DIFFERENCE
     everybody = next((result for result in _whole(report) if result.sequence == code), None)
-    middle = everybody and _overall_median(everybody)
+    middle = _median(everybody) if everybody else None
 
     def draw(figure: Figure) -> None:
         plots.forest(figure, rows, "median DSC of the mass, with its interval", middle)
@@ -252,8 +248,8 @@ def _subgroups(report: Report, index: int, code: str) -> Drawing:
 _NO_DIFFERENCE = "After correction no difference between subgroups is significant, or none could be tested."
 
 
-def _overall_median(row: GroupResult) -> float | None:
-    return next((region.measures["dice"].median for region in row.regions if region.region == REGION), None)
+def _median(row: GroupResult) -> float | None:
+    return next((region.measures["dice"].median for region in row.regions if region.region == MASS_REGION), None)
 
 
 def _dice_p(row: Subgroup) -> float | None:

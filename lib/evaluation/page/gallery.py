@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from lib.domain.errors import RenalError
 from lib.domain.structures import MASS
 from lib.evaluation.cases import CaseFiles
+from lib.evaluation.page.drawings import sequences_of
 from lib.evaluation.page.wording import DASH, count_of, number
-from lib.evaluation.report import CaseResult, Report
+from lib.evaluation.report import CaseResult, ReferenceMass, Report
+from lib.evaluation.results import MASS_REGION
 from lib.imaging.geometry import along, check_same_grid, to_canonical
 from lib.imaging.lesions import components
 from lib.imaging.overlay import comparison_picture
@@ -23,7 +25,6 @@ from lib.imaging.volume import Grid, Volume, read_grid, read_label, read_volume
 
 WORST_WITH_MASS, WORST_WITHOUT = 3, 1  # a sequence
 MOST = 24
-_REGION = "mass"
 _HALF, _DOUBLE = 0.5, 2.0
 
 
@@ -48,42 +49,45 @@ class Failure:
 def gallery(report: Report, files: Sequence[CaseFiles]) -> list[Failure]:
     """The worst images of every sequence, no more than MOST, by sequence."""
     files_of = {one.image_id: one for one in files}
-    order = {case.sequence: None for case in report.cases}
-    chosen = worst_cases(report.cases)
-    return [_failure(case, files_of.get(case.image_id)) for code in order for case in chosen if case.sequence == code]
+    return [_failure(case, files_of.get(case.image_id)) for case in worst_cases(report.cases, sequences_of(report))]
 
 
-def worst_cases(cases: Sequence[CaseResult]) -> list[CaseResult]:
+def worst_cases(cases: Sequence[CaseResult], codes: Sequence[str]) -> list[CaseResult]:
     """Of each sequence the images with the lowest DSC (the larger mass first), and the largest proposal without a mass.
 
-    When there are too many sequences, the worst of each come before the second worst of any.
+    Args:
+        cases: To choose from.
+        codes: Sequences in the order of the page.
+
+    Returns:
+        No more than MOST, by sequence; when there are too many, the second worst of any comes after the worst of all.
     """
-    by_sequence: dict[str, list[CaseResult]] = {}
-    for case in cases:
-        by_sequence.setdefault(case.sequence, []).append(case)
-    ranked = [_worst(some) for some in by_sequence.values()]
-    return [case for case in chain.from_iterable(zip_longest(*ranked)) if case is not None][:MOST]
+    ranked = [_worst([case for case in cases if case.sequence == code]) for code in codes]
+    chosen = [case for case in chain.from_iterable(zip_longest(*ranked)) if case is not None][:MOST]
+    return sorted(chosen, key=lambda case: codes.index(case.sequence))
 
 
 def _worst(cases: Sequence[CaseResult]) -> list[CaseResult]:
-    scored = [(case, case.regions[_REGION]) for case in cases if _REGION in case.regions]
-    having = [
-        (score.dice, -score.reference_ml, case.image_id, case)
+    scored = [(case, case.regions[MASS_REGION]) for case in cases if MASS_REGION in case.regions]
+    having = {
+        (score.dice, -score.reference_ml, case.image_id): case
         for case, score in scored
         if score.reference_ml > 0 and score.dice is not None and score.dice < 1
-    ]
-    without = [
-        (-score.predicted_ml, case.image_id, case)
+    }
+    without = {
+        (-score.predicted_ml, case.image_id): case
         for case, score in scored
         if score.reference_ml == 0 and score.predicted_ml > 0
+    }
+    return [
+        *(having[key] for key in sorted(having)[:WORST_WITH_MASS]),
+        *(without[key] for key in sorted(without)[:WORST_WITHOUT]),
     ]
-    worst = [*sorted(having)[:WORST_WITH_MASS]], [*sorted(without)[:WORST_WITHOUT]]
-    return [row[-1] for row in chain(*worst)]
 
 
 def what_went_wrong(case: CaseResult) -> str:
     """One or two sentences on an image; found and false are meant by any overlap."""
-    score = case.regions[_REGION]
+    score = case.regions[MASS_REGION]
     extra = [mass for mass in case.predicted if not mass.finds["overlap"]]
     if not case.masses:
         return (
@@ -95,15 +99,15 @@ def what_went_wrong(case: CaseResult) -> str:
         parts.append(_outlined(score.reference_ml, score.predicted_ml))
     if extra and case.prediction == "file":
         volume = sum(mass.volume_ml for mass in extra)
-        parts.append(f"{_masses(len(extra)).capitalize()} with {number(volume, 1)} ml find nothing.")
+        find = "finds" if len(extra) == 1 else "find"
+        parts.append(f"{_masses(len(extra)).capitalize()} with {number(volume, 1)} ml {find} nothing.")
     return " ".join(parts)
 
 
-def _missed(case: CaseResult, missed: Sequence[object]) -> str:
+def _missed(case: CaseResult, missed: Sequence[ReferenceMass]) -> str:
     if case.prediction != "file":
         return "There is no prediction, which counts as one of nothing."
-    largest = max(mass.diameter_mm for mass in case.masses if mass.found_at["overlap"] is None)
-    size = f"{number(largest, 0)} mm"
+    size = f"{number(max(mass.diameter_mm for mass in missed), 0)} mm"
     if len(missed) < len(case.masses):
         return f"{len(missed)} of {len(case.masses)} masses are missed, the largest of {size}."
     where = "what was proposed lies elsewhere" if case.predicted else "nothing was proposed"
@@ -144,7 +148,7 @@ def worst_place(reference: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> 
 
 def _failure(case: CaseResult, files: CaseFiles | None) -> Failure:
     picture, absent = _picture(files)
-    score = case.regions[_REGION]
+    score = case.regions[MASS_REGION]
     numbers = {
         "DSC": number(score.dice),
         "HD95": DASH if score.hd95_mm is None else f"{number(score.hd95_mm, 1)} mm",
@@ -174,19 +178,19 @@ def _picture(files: CaseFiles | None) -> tuple[str, str]:
         prediction = _mask(files.prediction, image, grid)
     except RenalError as error:
         return "", f"No picture: {error}."
-    place = worst_place(reference.data, prediction.data)
+    place = worst_place(reference, prediction)
     payload = comparison_picture(to_canonical(image), reference, prediction, place)
     return f"data:image/webp;base64,{base64.b64encode(payload).decode()}", ""
 
 
-def _mask(path: Path | None, image: Volume, grid: Grid) -> Volume:
-    """Where a label holds a mass, on canonical axes; nowhere without a file.
+def _mask(path: Path | None, image: Volume, grid: Grid) -> NDArray[np.bool_]:
+    """Where a label holds a mass, on the image's canonical axes; nowhere without a file.
 
     Raises:
         GeometryError: When it does not lie on the image's grid.
     """
     if path is None:
-        return to_canonical(Volume(data=np.zeros(image.shape, np.bool_), affine=image.affine))
+        return np.zeros(to_canonical(image).shape, np.bool_)
     label = along(read_label(path), grid)
     check_same_grid(label, grid)
-    return to_canonical(Volume(data=label.data == MASS, affine=image.affine))
+    return to_canonical(label).data == MASS

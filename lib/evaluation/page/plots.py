@@ -30,14 +30,6 @@ _UNIT = (-0.02, 1.02)  # of a share, with room for half a dot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
-    """A range to look at beside one's own values."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ForestRow:
     """One line; a heading of the lines below it has neither value nor interval."""
 
@@ -49,11 +41,23 @@ class ForestRow:
     heading: bool = False
 
 
-def box_plot(figure: Figure, boxes: Mapping[str, Sequence[float]], axis_title: str, band: Band | None) -> None:
-    """Horizontal boxes, the first on top: quartiles, whiskers of 1.5 interquartile ranges, every value as a dot."""
+def box_plot(
+    figure: Figure,
+    boxes: Mapping[str, Sequence[float]],
+    axis_title: str,
+    band: tuple[float, float] | None,
+) -> None:
+    """Horizontal boxes of shares, the first on top: quartiles, whiskers of 1.5 interquartile ranges, dots for values.
+
+    Args:
+        figure: Drawn on.
+        boxes: Values by label.
+        axis_title: What they are.
+        band: A range to look at beside them.
+    """
     axes = figure.subplots()
     if band:
-        axes.axvspan(band.low, band.high, color=_BAND, alpha=0.3, linewidth=0)
+        axes.axvspan(*band, color=_BAND, alpha=0.3, linewidth=0)
     places = range(len(boxes), 0, -1)
     line = {"color": INK, "linewidth": 1}
     axes.boxplot(
@@ -87,17 +91,17 @@ def scatter(
     for index, (label, (across, up)) in enumerate(series.items()):
         if not across:
             continue
-        style = {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         axes.plot(
             across,
             up,
+            color=COLOURS[index % len(COLOURS)],
+            marker=_MARKERS[index % len(_MARKERS)],
             linestyle="",
             label=label,
             markersize=4,
             alpha=0.8,
             clip_on=False,
             rasterized=_many(across),
-            **style,
         )
     axes.set(xlabel=titles[0], ylabel=titles[1])
     axes.set_xlim(0, furthest)

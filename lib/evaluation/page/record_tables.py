@@ -30,9 +30,11 @@ def problems(report: Report) -> Table:
 
 
 def _problem_rows(found: Sequence[Problem]) -> list[Row]:
-    rows = [(row.image_id or "the cohort", row.seen, row.expected, row.effect) for row in found[:SHOWN_PROBLEMS]]
+    rows: list[Row] = [
+        (row.image_id or "the cohort", row.seen, row.expected, row.effect) for row in found[:SHOWN_PROBLEMS]
+    ]
     more = len(found) - SHOWN_PROBLEMS
-    return [*rows, (f"and {more:,} more", "listed in report.json", DASH, DASH)] if more > 0 else rows
+    return [*rows, *([(f"and {more:,} more", "listed in report.json", DASH, DASH)] if more > 0 else [])]
 
 
 def claim(answers: Mapping[str, Sequence[ClaimAnswer]]) -> Table:

@@ -17,6 +17,7 @@ from lib.evaluation.page.claim import claim
 from lib.evaluation.page.gallery import MOST, WORST_WITH_MASS, WORST_WITHOUT, gallery
 from lib.evaluation.page.methods import lead, methods
 from lib.evaluation.page.svg import printable
+from lib.evaluation.regression import EVERY
 from lib.evaluation.report import Report
 from lib.imaging.volume import write_bytes
 
@@ -53,6 +54,7 @@ def render_page(report: Report, files: Sequence[CaseFiles]) -> str:
             results=result_tables,
             analysis=analysis_tables,
             records=record_tables,
+            everything=EVERY,
             drawings=drawings,
             failures=failures,
             limits={"with_mass": WORST_WITH_MASS, "without": WORST_WITHOUT, "most": MOST},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from lib.evaluation.figures import DetectionResult, FrocCurve
+from lib.evaluation.groups import ALL
 from lib.evaluation.page.table import Row, RowGroup, Table, by_sequence, criteria_of
 from lib.evaluation.page.wording import (
     DASH,
@@ -21,6 +22,7 @@ from lib.evaluation.page.wording import (
     span,
 )
 from lib.evaluation.report import GroupResult, Report
+from lib.evaluation.results import MASS_REGION
 
 FROC_LEVELS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives per scan, as FROC challenges read curves
 
@@ -38,18 +40,18 @@ def groups(report: Report) -> Table:
     )
 
 
-def summary(report: Report, group: str) -> Table:
+def summary(report: Report) -> Table:
     """One row a sequence: what most readers look for first."""
     rows = [
         (
             sequence_title(row.sequence),
             f"{row.images} / {row.patients}",
             str(row.masses),
-            _region_cell(row, "mass", "dice", median),
+            _region_cell(row, MASS_REGION, "dice", median),
             *_first(row.detection, "overlap"),
         )
         for row in report.results
-        if row.group == group
+        if row.group == ALL
     ]
     return Table(
         name="summary",
@@ -165,7 +167,7 @@ def segmentation(report: Report) -> list[Table]:
         "relative (quartiles)",
     )
     names = dict.fromkeys(region.region for row in report.results for region in row.regions)
-    ordered = sorted(names, key=lambda name: name != "mass")
+    ordered = sorted(names, key=lambda name: name != MASS_REGION)
     tables = [
         Table(
             name=f"region-{index}",

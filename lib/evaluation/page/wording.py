@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.domain.sequences import SEQUENCES
-from lib.evaluation.figures import Criterion, Estimate, Proportion, Summary
+from lib.evaluation.figures import Estimate, Proportion, Summary
+from lib.evaluation.regression import EVERY
 from lib.evaluation.report import Options, ProblemKind
+from lib.imaging.matching import Criterion
 
 DASH = "–"
 _SMALLEST_P = 0.001
@@ -29,6 +31,7 @@ PROBLEM_TITLES: Mapping[ProblemKind, str] = {
     "unlabelled": "Images without a label",
     "mass_not_drawn": "Labels in which the mass was not drawn",
     "unreadable_label": "Labels that cannot be read",
+    "unreadable_image": "Images that cannot be read",
     "missing_prediction": "Images without a prediction",
     "unreadable_prediction": "Predictions that cannot be read",
     "other_grid": "Files on another grid than their image",
@@ -117,7 +120,7 @@ def sequence_title(code: str) -> str:
     row = SEQUENCES.get(code)
     if row:
         return f"{code} ({row.title})"
-    return "All sequences together" if code == "all" else code
+    return "All sequences together" if code == EVERY else code
 
 
 def criterion_title(criterion: Criterion, options: Options) -> str:
@@ -138,3 +141,8 @@ def count_of(number_of: int, one: str, many: str = "") -> str:
 def listed(names: tuple[str, ...] | list[str]) -> str:
     """Names in a sentence: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def sentence(text: str) -> str:
+    """Text with a full stop at its end, unless it is empty."""
+    return f"{text.rstrip('.')}." if text else ""
