@@ -101,7 +101,8 @@ def check(ours: dict[str, object], theirs: dict[str, dict[str, float]]) -> None:
         for name, value in measures.items():
             mine = getattr(ours[region], name)
             if mine is not None and math.isfinite(value) and abs(mine - value) > AGREE[name]:
-                raise SystemExit(f"{region} {name}: {mine} here, {value} by MONAI")
+                msg = f"{region} {name}: {mine} here, {value} by MONAI"
+                raise SystemExit(msg)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,18 @@ def folders(make_cohort, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_evaluate_writes_a_report_and_says_what_is_in_it(run, folders, tmp_path: Path) -> None:
     cohort, predictions = folders
-    options = ["--out", tmp_path / "out", "--group-by", "centre", "--group-by", "colour", "--draws", 100, "--workers", 1]
+    options = [
+        "--out",
+        tmp_path / "out",
+        "--group-by",
+        "centre",
+        "--group-by",
+        "colour",
+        "--draws",
+        100,
+        "--workers",
+        1,
+    ]
     code, out, _ = run("evaluate", cohort, "--predictions", predictions, "--compare", predictions, *options, "--json")
     assert code == 0
     said, report = json.loads(out), read_report(tmp_path / "out" / "report.json")
@@ -35,7 +46,10 @@ def test_evaluate_writes_a_report_and_says_what_is_in_it(run, folders, tmp_path:
 
 def test_missing_folders_exit_with_2_and_write_nothing(run, folders, tmp_path: Path) -> None:
     cohort, predictions = folders
-    for arguments in ([cohort, "--predictions", tmp_path / "nowhere"], [tmp_path / "nowhere", "--predictions", predictions]):
+    for arguments in (
+        [cohort, "--predictions", tmp_path / "nowhere"],
+        [tmp_path / "nowhere", "--predictions", predictions],
+    ):
         code, out, err = run("evaluate", *arguments, "--out", tmp_path / "out")
         assert (code, out) == (2, "")
         assert "not a folder" in err

@@ -77,7 +77,9 @@ def _outcome(rng: Generator, size_mm: float, skill: float) -> Outcome:
     volume = np.pi / 6 * (size_mm / 10) ** 3
     found = bool(dice)
     masses = (ScoredReference(volume_ml=volume, diameter_mm=size_mm, dice=dice),) if size_mm else ()
-    predicted = [_mass(volume * rng.uniform(0.5, 1.3), {"overlap": True, "iou": dice > 0.2, "centre": dice > 0.1})] * found
+    predicted = [
+        _mass(volume * rng.uniform(0.5, 1.3), {"overlap": True, "iou": dice > 0.2, "centre": dice > 0.1})
+    ] * found
     predicted += [_mass(rng.uniform(0.1, 3), dict.fromkeys(CRITERIA, False)) for _ in range(rng.poisson(0.4))]
     total = sum(one.volume_ml for one in predicted)
     regions = {

@@ -104,7 +104,11 @@ def test_a_missing_prediction_counts_as_missed_when_asked_for(predicted) -> None
     (folder / "P1_CP.nii.gz").unlink()
     report = evaluate(cohort, folder, replace(QUICK, missing="empty"))
     missed = report.cases[0]
-    assert (missed.prediction, missed.regions["mass"].dice, missed.regions["mass"].hd95_mm) == ("counted as empty", 0, None)
+    assert (missed.prediction, missed.regions["mass"].dice, missed.regions["mass"].hd95_mm) == (
+        "counted as empty",
+        0,
+        None,
+    )
     found = next(one for one in report.results if one.group == "all").detection[0]
     assert (found.masses.count, found.masses.total) == (1, 2)
     assert kinds(report) == {"P1_CP": "missing_prediction"}
@@ -174,7 +178,9 @@ def test_confidences_are_the_froc_score_only_when_every_mass_has_one(predicted) 
     assert [point.threshold for point in report.results[0].froc[0].points] == pytest.approx([0.9, 0.8])
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"images": []}', '{"images": {"P1_CP": {"masses": [3], "sequence": 1}}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"images": []}', '{"images": {"P1_CP": {"masses": [3], "sequence": 1}}}']
+)
 def test_a_damaged_table_of_predictions_costs_versions_only(predicted, content: str) -> None:
     cohort, folder = predicted(["P1"], ["CP"])
     (folder / "predictions.json").write_text(content)

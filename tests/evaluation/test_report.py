@@ -28,8 +28,8 @@ def test_the_same_scores_give_the_same_bytes(example: Report) -> None:
 
 def test_the_example_holds_something_of_everything(example: Report) -> None:
     assert {result.group for result in example.results} == {"all", "internal", "external", "non-GE"}
-    assert [(one.sequence, one.status) for one in example.regressions][0] == ("all", "fitted")
-    assert example.regressions[0].mixed.fitted
+    together, *_ = example.regressions
+    assert (together.sequence, together.status, together.mixed.fitted) == ("all", "fitted", True)
     assert any(test.p_holm is not None for table in example.subgroups for test in table.tests)
     assert example.comparison is not None
     assert [problem.kind for problem in example.problems if problem.effect == "left out"] == ["other_grid"]

@@ -60,7 +60,9 @@ def test_nothing_is_tested_when_every_patient_is_found() -> None:
 
 def test_p_values_of_a_sequence_are_adjusted_for_each_other(case, bootstrap) -> None:
     cases = [
-        case(n, dice=0.3 + 0.02 * n, size_mm=5 + 1.1 * n, vendor=("GE", "Philips")[n % 2], found=[1.0 if n % 3 else None])
+        case(
+            n, dice=0.3 + 0.02 * n, size_mm=5 + 1.1 * n, vendor=("GE", "Philips")[n % 2], found=[1.0 if n % 3 else None]
+        )
         for n in range(30)
     ]
     tables = subgroups(cases, sequence="CP", factors=["vendor"], from_label=True, bootstrap=bootstrap)

@@ -60,7 +60,9 @@ def test_pieces_of_one_mass_are_taken_together() -> None:
 
 @given(MASKS, MASKS, st.sampled_from([0, 1, 2]))
 def test_a_mirror_image_finds_as_many(prediction: np.ndarray, reference: np.ndarray, axis: int) -> None:
-    here, there = (match_masses(*pair) for pair in [(prediction, reference), np.flip([prediction, reference], axis + 1)])
+    here, there = (
+        match_masses(*pair) for pair in [(prediction, reference), np.flip([prediction, reference], axis + 1)]
+    )
     for name in CRITERIA:
         assert sorted(here.found(name)) == sorted(there.found(name))
         assert here.false_positives(name) == there.false_positives(name)
