@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib import __version__
-from lib.activelearning import random
+from lib.activelearning.strategy import strategies, upcoming
 from lib.configs.settings import Settings
-from lib.configs.tasks import infer_tasks, train_tasks
+from lib.configs.tasks import AUTO, infer_tasks, train_tasks
 from lib.domain.errors import BadRequestError, UnknownModelError
 from lib.domain.structures import STRUCTURE_NAMES
+from lib.infers.waiting import WaitingRoom
+from lib.loop.ahead import AheadOfReaders
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.worklist import WorkList
+
+TRAINING_NICENESS = 10
 
 
 class RenalApp(MONAILabelApp):
@@ -32,6 +38,7 @@ class RenalApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
+        self.ahead: AheadOfReaders | None = None
         super().__init__(
             app_dir,
             studies,
@@ -51,7 +58,7 @@ class RenalApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings))
+        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -59,7 +66,7 @@ class RenalApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
-        return {random.NAME: random.RandomUnlabelled()}
+        return strategies()
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Propose a label for an image of the datastore, or for an uploaded one."""
@@ -75,8 +82,25 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        self.datastore().store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        store = self.datastore().store
+        store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
+        WorkList(store).renew(request["image"])
+        self._look_ahead()
         return result
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
+        """Let go of a submitted image."""
+        WorkList(self.datastore().store).release(image_id)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        if self.ahead:
+            self.ahead.look()
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Train in the process that the server started for it, behind everything that readers wait for."""
+        os.nice(TRAINING_NICENESS)
+        return dict(super().train(request))
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""
@@ -92,6 +116,16 @@ class RenalApp(MONAILabelApp):
         from lib.web.app import install
 
         install(app)
+        if self.settings.ahead:
+            self.ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            self.ahead.start()
+
+    def prepare(self, image_id: str) -> None:
+        """Let the proposal of an image wait for its reader."""
+        datastore, task = self.datastore(), self._infers[AUTO]
+        if task.is_valid():
+            request = {"image": datastore.get_image_uri(image_id), "image_info": datastore.get_image_info(image_id)}
+            Path(task(request)[0]).unlink()
 
 
 def _is_upload(image: str) -> bool:

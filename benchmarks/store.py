@@ -118,7 +118,7 @@ def over_http(full: Path, empty: Path, ids: list[str], repeats: int) -> dict[str
         starts["full"].append(ready_s)
         listing = [timed(lambda: requests.get(f"{url}/datastore/?output=all", timeout=60))[0] for _ in range(5)]
         samples = [
-            timed(lambda: requests.post(f"{url}/activelearning/random", timeout=60).raise_for_status())[0]
+            timed(lambda: requests.post(f"{url}/activelearning/coverage", timeout=60).raise_for_status())[0]
             for _ in range(repeats)
         ]
         saves = [

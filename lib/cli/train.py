@@ -17,6 +17,7 @@ from lib.domain.errors import BadCohortError, NotEnoughLabelsError
 from lib.domain.records import CaseScore, LabelledImage
 from lib.domain.sequences import get_sequence
 from lib.domain.structures import STRUCTURES
+from lib.registry.models import FINDER
 
 if TYPE_CHECKING:
     from lib.nets.networks import LoadedWeights, Plan
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 def train(
     cohort: Annotated[Path, typer.Argument(help="Cohort folder with labels.")],
-    sequence: Annotated[str, typer.Option(help="Sequence code; 'all' trains one network on every sequence.")],
+    sequence: Annotated[str, typer.Option(help="Sequence code; 'all': every sequence; 'finder': the kidney finder.")],
     out: Annotated[Path, typer.Option(help="Weight file to write, *.safetensors.")],
     minutes: Annotated[float, typer.Option(min=0.01)] = 30.0,
     start_from: Annotated[Path | None, typer.Option(help="Weight file to start from.")] = None,
@@ -38,9 +39,11 @@ def train(
 ) -> None:
     """Fit on the cohort's training patients, validate on its validation patients, write one weight file."""
     from lib.loop.retrain import images_on
-    from lib.nets.fit import FitSettings, fit
+    from lib.nets.find import load_finder
+    from lib.nets.fit import fit
     from lib.nets.networks import load_weights, save_weights
     from lib.nets.score import score_images
+    from lib.nets.trainee import FitSettings
     from lib.trainers.progress import progress_line
 
     images = labelled_images(cohort, sequence)
@@ -63,7 +66,8 @@ def train(
     )
     notes = {"version": version or out.stem, "trained_on": str(len(training)), "minutes": f"{minutes:g}"}
     save_weights(out, result.state, result.plan, notes)
-    scores = score_images(load_weights(out), validation, device)
+    find = None if sequence == FINDER else load_finder(Settings.from_conf({}).models().find(FINDER), device)
+    scores = score_images(load_weights(out), validation, device, find=find)
     report({"out": str(out), **notes, "validated_on": len(scores), "dice": _mean_dice(scores)}, as_json=json_)
 
 
@@ -81,7 +85,7 @@ def labelled_images(cohort: Path, sequence: str) -> list[LabelledImage]:
         msg = "the cohort is not a folder; expected a cohort folder with labels/final"
         raise BadCohortError(msg)
     store = CohortStore(cohort, Settings.from_conf({}).store)
-    if sequence != ALL_SEQUENCES:
+    if sequence not in {ALL_SEQUENCES, FINDER}:
         return store.labelled(get_sequence(sequence).code)
     return [
         case for code in sorted({row.sequence for row in store.records().values()}) for case in store.labelled(code)
@@ -90,8 +94,11 @@ def labelled_images(cohort: Path, sequence: str) -> list[LabelledImage]:
 
 def plan_of(sequence: str, base: LoadedWeights | None) -> Plan:
     """The plan to train: the one to start from, made this sequence's, or a new one."""
+    from lib.nets.find import FINDER_PLAN
     from lib.nets.networks import ALL_SEQUENCES, Plan
 
+    if sequence == FINDER:
+        return FINDER_PLAN
     if base:
         return replace(base.plan, code=sequence)
     if sequence == ALL_SEQUENCES:

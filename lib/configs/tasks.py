@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
-from lib.nets.fit import FitSettings
+from lib.infers.waiting import WaitingRoom
+from lib.nets.trainee import FitSettings
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"
@@ -17,15 +20,21 @@ def task_name(code: str) -> str:
     return f"segment_{code.lower()}"
 
 
-def infer_tasks(settings: Settings) -> dict[str, SequenceInfer]:
-    """One task per sequence, behind the one that finds out: 3D Slicer runs the first that fits."""
+def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[str, SequenceInfer]:
+    """One task per sequence, behind the one that finds out: 3D Slicer runs the first that fits.
+
+    Args:
+        settings: Of the installation.
+        waiting: Where proposals wait for their readers; None to make each one when it is asked for.
+    """
     proposer = Proposer(settings.models(), settings.device)
-    by_code = {task_name(code): SequenceInfer(proposer, spec) for code, spec in SEQUENCES.items()}
-    return {AUTO: SequenceInfer(proposer), **by_code}
+    by_code = {task_name(code): SequenceInfer(proposer, spec, waiting) for code, spec in SEQUENCES.items()}
+    return {AUTO: SequenceInfer(proposer, None, waiting), **by_code}
 
 
 def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:
-    """One task per sequence."""
-    fit = FitSettings(minutes=settings.minutes, device=settings.device)
-    models = settings.models()
-    return {task_name(code): SequenceTrain(spec, models, fit, settings.salt) for code, spec in SEQUENCES.items()}
+    """One task per sequence; training leaves half of the CPU's cores to the readers."""
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads)
+    models, salt, gate = settings.models(), settings.salt, settings.gate
+    return {task_name(code): SequenceTrain(spec, models, fit, salt, gate) for code, spec in SEQUENCES.items()}

@@ -16,6 +16,7 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
 ├── BadWeightsError             a weight file that cannot be trusted
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
+├── LeasedError                 somebody else is labelling that image (HTTP 409)
 ├── UnrecognisedSeriesError     no rule tells which sequence an image is
 └── StorageError                labels cannot be read or written just now (HTTP 503)
     └── StorageFullError        no room on the disk (HTTP 507)
@@ -96,6 +97,12 @@ class BadWeightsError(RenalError):
 
 class NotEnoughLabelsError(RenalError):
     """Too few labelled patients to train on."""
+
+    status = 409
+
+
+class LeasedError(RenalError):
+    """Somebody else is labelling that image."""
 
     status = 409
 

@@ -65,11 +65,11 @@ def regression(cases: Sequence[CaseResult], *, sequence: str, factors: Sequence[
 
 def _refusal(design: Design) -> str:
     """Why a design cannot be fitted; empty when it can."""
-    needed = FEWEST_PER_TERM * len(design.columns)
+    needed = FEWEST_PER_TERM * max(len(design.columns), _FEWEST_COLUMNS)
     if len(design.rows) < needed or len(design.columns) < _FEWEST_COLUMNS:
         return (
-            f"{len(design.rows)} images know every factor, for {len(design.columns)} coefficients; expected at least "
-            f"{needed} images and two coefficients: name fewer factors"
+            f"{len(design.rows)} images know every factor and share each level with others, for {len(design.columns)} "
+            f"coefficients; expected at least {needed} images and {_FEWEST_COLUMNS} coefficients: name fewer factors"
         )
     if len({row.outcome for row in design.rows}) == 1:
         return "the DSC of every image is the same: nothing to explain"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from scipy import ndimage
 
 from lib.domain.errors import GeometryError
 from lib.imaging.volume import Grid, Volume
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 GRID_TOLERANCE_MM = 0.01  # NIfTI keeps affines in float32: about 1e-4 mm at 300 mm from the isocentre
 
@@ -51,7 +55,7 @@ def to_canonical(volume: Volume) -> Volume:
     return Volume(data=data, affine=affine)
 
 
-def from_canonical(data: NDArray[np.generic], like: Volume) -> NDArray[np.generic]:
+def from_canonical(data: NDArray[Scalar], like: Volume) -> NDArray[Scalar]:
     """Bring an array on the canonical grid of ``like`` back onto the voxel axes of ``like``, exactly."""
     there = nib.io_orientation(like.affine)
     canonical = nib.orientations.axcodes2ornt(("R", "A", "S"))

@@ -51,11 +51,12 @@ def voxel_ml(to_mm: NDArray[np.float64]) -> float:
     return abs(float(np.linalg.det(to_mm))) / _MM3_PER_ML
 
 
-def measure_masses(label: Volume) -> list[MassMeasurement]:
+def measure_masses(label: Volume, certainty: NDArray[np.floating] | None = None) -> list[MassMeasurement]:
     """Measure every connected mass of a label, largest first.
 
     Args:
         label: Values of the structure table on the image's grid.
+        certainty: Probability of each labelled voxel, of a proposal.
 
     Returns:
         One record per mass; empty when the label holds none.
@@ -64,7 +65,8 @@ def measure_masses(label: Volume) -> list[MassMeasurement]:
     midline = _midline_ras(label)
     found = []
     for number, box in enumerate(ndimage.find_objects(labelled, count), start=1):
-        voxels = np.argwhere(labelled[box] == number) + [edge.start for edge in box]
+        mass = labelled[box] == number
+        voxels = np.argwhere(mass) + [edge.start for edge in box]
         centre = label.affine[:3, :3] @ voxels.mean(axis=0) + label.affine[:3, 3]
         diameter = largest_diameter_mm(voxels, label.affine[:3, :3])
         found.append(
@@ -74,6 +76,7 @@ def measure_masses(label: Volume) -> list[MassMeasurement]:
                 side=_side(centre[0], midline),
                 small=diameter <= SMALL_MASS_MM,
                 centre_ras=(float(centre[0]), float(centre[1]), float(centre[2])),
+                confidence=None if certainty is None else round(float(certainty[box][mass].mean(dtype=float)), 4),
             )
         )
     return found

@@ -77,7 +77,7 @@ def match_masses(
         predicted_voxels=tuple(sizes.tolist()),
         reference_voxels=tuple(true_sizes.tolist()),
         centres_ijk=tuple(centres),
-        finds={"overlap": shared > 0, "iou": shared >= iou_threshold * union, "centre": centre},
+        finds={"overlap": shared > 0, "iou": shared / union >= iou_threshold, "centre": centre},
         dice=tuple(_dice_per_mass(shared, sizes, true_sizes)),
     )
 

@@ -82,6 +82,11 @@ def foreground_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(edges)
 
 
+def detected(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> list[bool]:
+    """Tell for each reference mass, largest first, whether the prediction touches it in any voxel."""
+    return match_masses(prediction, reference).found("overlap")
+
+
 def score_case(
     image_id: str,
     prediction: NDArray[np.uint8],
@@ -106,5 +111,6 @@ def score_case(
             for row in STRUCTURES.values()
         },
         found=any(found) if found else None,
+        masses_found=tuple(found),
         false_positives=match.false_positives("overlap") if mass_drawn else 0,
     )

@@ -13,10 +13,11 @@ from lib.domain.structures import STRUCTURES
 from lib.imaging.lesions import measure_masses
 from lib.imaging.volume import Volume
 from lib.ingest.recognise import recognise
+from lib.nets.find import load_finder
 from lib.nets.networks import load_weights
 from lib.nets.predict import Predictor
 from lib.nets.recognise import Recogniser, load_recogniser
-from lib.registry.models import RECOGNISER, ModelFolder, stamp
+from lib.registry.models import FINDER, RECOGNISER, ModelFolder, stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +27,7 @@ class Proposal:
     Attributes:
         label: Values of the structure table on the image's grid.
         model_version: Version that the weight file carries.
+        kidneys: How many were found beforehand; 0 when the whole field of view was searched.
         seconds: Time per stage.
     """
 
@@ -33,6 +35,7 @@ class Proposal:
     sequence: SequenceGuess
     model_version: str
     masses: tuple[MassMeasurement, ...]
+    kidneys: int
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
@@ -42,6 +45,8 @@ class Proposal:
             "sequence": asdict(self.sequence),
             "model_version": self.model_version,
             "masses": [asdict(mass) for mass in self.masses],
+            "kidneys_found": self.kidneys,
+            "searched": "around the kidneys" if self.kidneys else "the whole field of view",
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
         }
 
@@ -58,6 +63,7 @@ class Proposer:
         self._lock = threading.Lock()
         self._loaded: dict[str, tuple[tuple[int, int, int], Predictor, str]] = {}
         self._recogniser: Recogniser | None = None
+        self._finder = load_finder(models.find(FINDER), device)
 
     def propose(
         self,
@@ -95,7 +101,8 @@ class Proposer:
             label=prediction.label,
             sequence=guess,
             model_version=version,
-            masses=tuple(measure_masses(prediction.label)),
+            masses=tuple(measure_masses(prediction.label, prediction.certainty)),
+            kidneys=prediction.kidneys,
             seconds=prediction.seconds,
         )
 
@@ -114,7 +121,11 @@ class Proposer:
         if weights.plan.code != code:
             msg = f"the weight file is for sequence {weights.plan.code!r}; expected {code!r}"
             raise BadWeightsError(msg)
-        return seen, Predictor(weights, device=self._device), weights.notes.get("version", "unknown")
+        return (
+            seen,
+            Predictor(weights, device=self._device, find=self._finder),
+            weights.notes.get("version", "unknown"),
+        )
 
     def _classify(self, volume: Volume) -> Mapping[str, float]:
         with self._lock:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from lib.domain.errors import BadRequestError
 from lib.domain.sequences import SEQUENCES, SequenceSpec
 from lib.domain.structures import STRUCTURES
-from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, read_volume, write_volume
+from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, read_label, read_volume, write_volume
 from lib.infers.nrrd import write_nrrd
-from lib.infers.propose import Proposer
+from lib.infers.propose import Proposal, Proposer
+from lib.infers.waiting import WaitingRoom, key_of
 from lib.ingest.recognise import read_sidecar
+from lib.registry.models import FINDER, RECOGNISER
+
+logger = logging.getLogger(__name__)
 
 NRRD_SUFFIX = ".nrrd"
 LABELS = {row.name: row.value for row in STRUCTURES.values()}
@@ -23,10 +29,12 @@ LABELS = {row.name: row.value for row in STRUCTURES.values()}
 class SequenceInfer(InferTask):
     """Adapter for Proposer: one sequence's network, or whichever fits when ``spec`` is None."""
 
-    def __init__(self, proposer: Proposer, spec: SequenceSpec | None = None) -> None:
+    def __init__(
+        self, proposer: Proposer, spec: SequenceSpec | None = None, waiting: WaitingRoom | None = None
+    ) -> None:
         title = spec.title if spec else "whichever sequence the image is"
         super().__init__(InferType.SEGMENTATION, LABELS, 3, f"Kidneys, masses and cysts on {title}", config={})
-        self._proposer = proposer
+        self._proposer, self._waiting = proposer, waiting
         self._code = spec.code if spec else ""
 
     def is_valid(self) -> bool:
@@ -49,16 +57,41 @@ class SequenceInfer(InferTask):
         if suffix not in (*NIFTI_SUFFIXES, NRRD_SUFFIX):
             msg = f"result_extension is {suffix!r}; expected one of {', '.join((*NIFTI_SUFFIXES, NRRD_SUFFIX))}"
             raise BadRequestError(msg)
-        path = Path(request["image"])
-        info = request.get("image_info") or {}
-        proposal = self._proposer.propose(
+        path, info = Path(request["image"]), request.get("image_info") or {}
+        if not info or self._waiting is None:
+            proposal = self._propose(request, path, info)
+            return _write(proposal.label, suffix), proposal.to_json()
+        label, reply = self._prepared(self._waiting, request, path, info)
+        return _write(label, suffix), reply
+
+    def _prepared(
+        self, room: WaitingRoom, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]
+    ) -> tuple[Volume, dict[str, Any]]:
+        """Take the proposal that waits for an image of the datastore; else make it, and let it wait."""
+        image_id, models = image_stem(path), self._proposer.models
+        files = [path, path.with_name(f"{image_id}.json"), *map(models.find, (*SEQUENCES, FINDER, RECOGNISER))]
+        key = key_of(files, self._requested(request) or str(info.get("sequence") or ""))
+        found = room.find(image_id, key)
+        if found:
+            return read_label(found.label), {**found.reply, "prepared": True}
+        proposal = self._propose(request, path, info)
+        try:
+            room.keep(image_id, key, proposal.label, proposal.to_json())
+        except OSError as error:  # the reader gets the proposal all the same
+            logger.warning("a proposal could not be kept: %s", type(error).__name__)
+        return proposal.label, {**proposal.to_json(), "prepared": False}
+
+    def _propose(self, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]) -> Proposal:
+        return self._proposer.propose(
             read_volume(path),
-            requested=self._code or str(request.get("sequence") or ""),
+            requested=self._requested(request),
             metadata=str(info.get("sequence") or ""),
             image_id=image_stem(path) if info else "",
             sidecar=read_sidecar(path),
         )
-        return _write(proposal.label, suffix), proposal.to_json()
+
+    def _requested(self, request: Mapping[str, Any]) -> str:
+        return self._code or str(request.get("sequence") or "")
 
 
 def _write(label: Volume, suffix: str) -> str:

@@ -1,17 +1,17 @@
 """Training: labelled cases in, the best weights out, within a budget of minutes or of epochs.
 
-Seeded epochs on the CPU give the same weights again, bit for bit. The averaged (EMA) weights are the ones validated
-and returned.
+Seeded epochs on the CPU give the same weights again, bit for bit, also when the run was killed and went on. The
+averaged (EMA) weights are the ones validated and returned.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,46 +19,17 @@ from torch import Tensor, nn
 from lib.domain.errors import BadRequestError, BadWeightsError
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.metrics import dice
-from lib.nets.augment import STANDARD, Strength, augment
-from lib.nets.cases import ReadyCase, cut_batch, read_cases
-from lib.nets.losses import drawn_classes, partial_dice_ce
-from lib.nets.networks import LoadedWeights, Plan, build_network, mixed_precision, pick_device
-from lib.nets.predict import SMALLEST_MASS_MM3, class_probabilities, drop_specks
+from lib.nets.cases import ReadyCase, read_cases
+from lib.nets.checkpoint import Checkpoint, identity
+from lib.nets.networks import LoadedWeights, Plan, build_network
+from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
+from lib.nets.runtime import torch_runner
+from lib.nets.trainee import FitSettings, Trainee, is_out_of_memory, state_of
+from lib.nets.windows import class_probabilities
 
-_WARM_UP = 0.04  # share of the budget in which the learning rate rises
-_FLOOR = 0.01  # of the learning rate, at the end
-_EMA_DECAY = 0.99
-_CLIP_NORM = 5.0
-_WEIGHT_DECAY = 1e-2
 _VALIDATION_SHARE = 0.12  # of the time, in a run limited by minutes
 _FIRST_VALIDATION = 0.2  # of the time: before, there is nothing to choose
 _EPOCH_VALIDATIONS = 5  # times validated, in a run limited by epochs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitSettings:
-    """How long and how to train.
-
-    Attributes:
-        minutes: Budget including reading and validation; None to run for ``epochs`` instead.
-        epochs: Ignored when ``minutes`` is given.
-        learning_rate: Peak, for AdamW.
-        device: ``"auto"``, or a torch device.
-        threads: CPU threads; None leaves torch's setting.
-        validation_cases: At most so many are predicted per validation.
-        strength: Of the augmentation.
-    """
-
-    minutes: float | None = None
-    epochs: int = 50
-    steps_per_epoch: int = 25
-    batch_size: int = 2
-    learning_rate: float = 2e-3
-    seed: int = 0
-    device: str = "auto"
-    threads: int | None = None
-    validation_cases: int = 8
-    strength: Strength = STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +56,7 @@ def fit(
     settings: FitSettings,
     *,
     start_from: LoadedWeights | None = None,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FitResult:
@@ -96,6 +68,7 @@ def fit(
         plan: The network.
         settings: Budget, seed and device.
         start_from: Weights to continue from; their network must be the plan's.
+        checkpoint: Written now and then; a run that finds its own there goes on from it. Removed when done.
         on_epoch: Told after every epoch.
         should_stop: Asked before every step.
 
@@ -110,8 +83,11 @@ def fit(
     with _threads(settings.threads), _memory_errors(plan, settings):
         cases = read_cases(train, plan)
         held_out = read_cases(validation[: settings.validation_cases], plan) if validation else []
-        run = _Run(plan, settings, _initial_network(plan, settings, start_from), started)
-        return _train(run, cases, held_out, on_epoch, should_stop)
+        run = Trainee(plan, settings, _initial_network(plan, settings, start_from), started)
+        kept = Checkpoint(checkpoint, identity(plan, settings, train)) if checkpoint else None
+        if kept:
+            kept.resume(run)
+        return _train(run, cases, held_out, on_epoch, should_stop, kept)
 
 
 def _check_budget(settings: FitSettings) -> None:
@@ -141,59 +117,37 @@ def _initial_network(plan: Plan, settings: FitSettings, start_from: LoadedWeight
     return network
 
 
-class _Run:
-    """What changes during training: weights, their average, the optimiser, the random numbers, the clock."""
-
-    def __init__(self, plan: Plan, settings: FitSettings, network: nn.Module, started: float) -> None:
-        self.plan, self.settings, self.started = plan, settings, started
-        self.device = pick_device(settings.device)
-        layout = torch.channels_last_3d if self.device.type == "cuda" else torch.contiguous_format
-        self.network = network.to(self.device, memory_format=layout).train()  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY
-        )
-        self.cut_randomly = torch.Generator().manual_seed(settings.seed)
-        self.vary_randomly = torch.Generator(self.device).manual_seed(settings.seed + 1)
-        self.first_step = time.monotonic()
-        self.steps, self.validation_s, self.last_validation_s = 0, 0.0, 0.0
-
-    def progress(self) -> float:
-        """Share of the budget that is used up; 1 ends the run."""
-        if self.settings.minutes is None:
-            return self.steps / (self.settings.epochs * self.settings.steps_per_epoch)
-        end = self.started + 60 * self.settings.minutes - self.last_validation_s
-        now = time.monotonic()
-        return 1.0 if now >= end else (now - self.first_step) / (end - self.first_step)
-
-
 def _train(
-    run: _Run,
+    run: Trainee,
     cases: Sequence[ReadyCase],
     held_out: Sequence[ReadyCase],
     on_epoch: Callable[[EpochReport], None],
     should_stop: Callable[[], bool],
+    checkpoint: Checkpoint | None,
 ) -> FitResult:
-    reports: list[EpochReport] = []
-    best: tuple[float, Mapping[str, float], dict[str, Tensor]] | None = None
     stopped = False
     while run.progress() < 1 and not stopped:
         losses, stopped = _epoch(run, cases, should_stop)
-        scores = _validate(run, held_out) if held_out and _validation_due(run, len(reports) + 1, stopped) else {}
-        if scores and (best is None or _mean(scores.values()) >= best[0]):
-            best = (_mean(scores.values()), scores, _state(run.average))
-        reports.append(_report(run, len(reports) + 1, losses, scores))
-        on_epoch(reports[-1])
+        due = held_out and _validation_due(run, len(run.reports) + 1, stopped)
+        scores = _validate(run, held_out) if due else {}
+        if scores:
+            run.offer(scores)
+        run.reports.append(_report(run, len(run.reports) + 1, losses, scores))
+        if checkpoint:
+            checkpoint.keep(run)
+        on_epoch(run.reports[-1])
+    if checkpoint and not stopped:
+        checkpoint.remove()
     return FitResult(
-        state=best[2] if best else _state(run.average),
+        state=run.best.state if run.best else state_of(run.average),
         plan=run.plan,
-        reports=tuple(reports),
-        best_dice=best[1] if best else {},
+        reports=tuple(run.reports),
+        best_dice=run.best.dice if run.best else {},
         stopped=stopped,
     )
 
 
-def _epoch(run: _Run, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[float], bool]:
+def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[float], bool]:
     """Take the epoch's steps; fewer when time is up or the run is stopped."""
     losses: list[float] = []
     for _ in range(run.settings.steps_per_epoch):
@@ -201,48 +155,11 @@ def _epoch(run: _Run, cases: Sequence[ReadyCase], should_stop: Callable[[], bool
             return losses, True
         if run.progress() >= 1:
             break
-        losses.append(_step(run, cases))
+        losses.append(run.step(cases))
     return losses, False
 
 
-def _step(run: _Run, cases: Sequence[ReadyCase]) -> float:
-    """One optimiser step on one random batch; its loss."""
-    plan, device = run.plan, run.device
-    for group in run.optimiser.param_groups:
-        group["lr"] = run.settings.learning_rate * schedule(run.progress())
-    batch = cut_batch(cases, plan, run.settings.batch_size, run.cut_randomly)
-    image, label = batch.image.to(device), batch.label.to(device)
-    image, label = augment(image, label, plan.patch, plan.spacing_mm, run.vary_randomly, run.settings.strength)
-    with mixed_precision(device):
-        logits = run.network(image)
-    loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures).to(device))
-    run.optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(run.network.parameters(), _CLIP_NORM)
-    if torch.isfinite(norm):
-        run.optimiser.step()
-    run.steps += 1
-    _follow(run)
-    return float(loss.detach())
-
-
-def schedule(progress: float) -> float:
-    """Learning rate as a share of its peak: linear warm-up, then a half cosine."""
-    if progress < _WARM_UP:
-        return max(_FLOOR, progress / _WARM_UP)
-    falling = (progress - _WARM_UP) / (1 - _WARM_UP)
-    return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, falling)))
-
-
-@torch.no_grad()
-def _follow(run: _Run) -> None:
-    """Move the average towards the weights; faster at the start."""
-    keep = min(_EMA_DECAY, (1 + run.steps) / (10 + run.steps))
-    for average, weight in zip(run.average.parameters(), run.network.parameters(), strict=True):
-        average.lerp_(weight, 1 - keep)
-
-
-def _validation_due(run: _Run, epoch: int, stopped: bool) -> bool:
+def _validation_due(run: Trainee, epoch: int, stopped: bool) -> bool:
     if stopped or run.progress() >= 1:
         return True
     if run.settings.minutes is None:
@@ -252,12 +169,12 @@ def _validation_due(run: _Run, epoch: int, stopped: bool) -> bool:
     return not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
 
 
-def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
+def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
     """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time."""
     began = time.monotonic()
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
     for case in cases:
-        probabilities = class_probabilities(case.image.float(), run.average, run.plan, mirrored=False)
+        probabilities = class_probabilities(case.image.float(), torch_runner(run.average), run.plan, mirrored=False)
         winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
             score = dice(winners == index, case.label.numpy() == index) if name in case.drawn else None
@@ -268,7 +185,7 @@ def _validate(run: _Run, cases: Sequence[ReadyCase]) -> dict[str, float]:
     return {name: _mean(values) for name, values in scores.items() if values}
 
 
-def _report(run: _Run, epoch: int, losses: Sequence[float], scores: Mapping[str, float]) -> EpochReport:
+def _report(run: Trainee, epoch: int, losses: Sequence[float], scores: Mapping[str, float]) -> EpochReport:
     progress = max(run.progress(), 1e-6)
     spent = time.monotonic() - run.first_step
     timed = max(epoch, round(epoch / progress))
@@ -279,10 +196,6 @@ def _report(run: _Run, epoch: int, losses: Sequence[float], scores: Mapping[str,
         dice=scores,
         eta_s=spent * (1 - progress) / progress,
     )
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -302,11 +215,11 @@ def _threads(count: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory_errors(plan: Plan, settings: FitSettings) -> Iterator[None]:
-    """Say what to change when memory runs out; torch reports the CPU's as a bare RuntimeError."""
+    """Say what to change when memory runs out."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         msg = f"not enough memory for batches of {settings.batch_size} patches of {plan.patch}; use a smaller batch"
         raise BadRequestError(msg) from error

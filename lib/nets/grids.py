@@ -107,7 +107,9 @@ def label_to_working(canonical: Volume, spacing_mm: Spacing, values: tuple[int, 
     return _winners(shares)
 
 
-def from_working(probabilities: Tensor, working: WorkingImage, canonical: Volume, spacing_mm: Spacing) -> Tensor:
+def from_working(
+    probabilities: Tensor, working: WorkingImage, canonical: Volume, spacing_mm: Spacing
+) -> tuple[Tensor, Tensor]:
     """Bring class probabilities back onto the canonical image grid and take the winner.
 
     Only the part of the grid where some structure can win is resampled, a few slices at a time.
@@ -119,12 +121,14 @@ def from_working(probabilities: Tensor, working: WorkingImage, canonical: Volume
         spacing_mm: Working voxel edge lengths.
 
     Returns:
-        Classes on the canonical image grid, uint8 (I, J, K).
+        Classes on the canonical image grid, uint8 (I, J, K), and how probable each winning structure is, float16,
+        0 where background won.
     """
     classes = torch.zeros(canonical.shape, dtype=torch.uint8)
+    certainty = torch.zeros(canonical.shape, dtype=torch.float16)
     box = _winnable(probabilities)
     if box is None:
-        return classes
+        return classes, certainty
     structures = probabilities[1:, *box].float()
     whole = grid_weights(working.shape, spacing_mm, canonical.shape, canonical.spacing_mm)
     columns = [slice(c.start + b.start, c.start + b.stop) for c, b in zip(working.box, box, strict=True)]
@@ -135,8 +139,10 @@ def from_working(probabilities: Tensor, working: WorkingImage, canonical: Volume
     for start in range(0, len(z), slab):
         shares = resample(structures, (x, y, z[start : start + slab]))
         depth = slice(rows[2].start + start, rows[2].start + start + shares.shape[-1])
-        classes[rows[0], rows[1], depth] = _winners(shares)
-    return classes
+        winners = _winners(shares)
+        classes[rows[0], rows[1], depth] = winners
+        certainty[rows[0], rows[1], depth] = torch.where(winners > 0, shares.amax(0), 0).half()
+    return classes, certainty
 
 
 def _winners(shares: Tensor) -> Tensor:

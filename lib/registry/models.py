@@ -19,6 +19,7 @@ from lib.domain.errors import UnknownModelError
 from lib.imaging.volume import write_bytes
 
 RECOGNISER = "recogniser"
+FINDER = "finder"
 _SUFFIX = ".safetensors"
 
 
@@ -56,6 +57,10 @@ class ModelFolder:
     def candidate(self, code: str, version: str) -> Path:
         """Where a training run writes its result before anyone has judged it."""
         return self.live / code / f"{version}{_SUFFIX}"
+
+    def checkpoint(self, code: str) -> Path:
+        """Where a run of a sequence keeps what it needs to go on after a kill."""
+        return self.live / code / f"run{_SUFFIX}"
 
     def publish(self, code: str, candidate: Path) -> None:
         """Let a candidate serve: one atomic replace; what served before is kept as ``previous``."""

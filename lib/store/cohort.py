@@ -52,11 +52,11 @@ class CohortStore(ImageStore):
 
     def labelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have a label, sorted."""
-        return self._ids(ImageRow.present & _has_label(checked_tag(tag)))
+        return self._ids(ImageRow.present & has_label(checked_tag(tag)))
 
     def unlabelled_ids(self, tag: str = FINAL) -> list[str]:
         """Ids of the images that have none, sorted."""
-        return self._ids(ImageRow.present & ~_has_label(checked_tag(tag)))
+        return self._ids(ImageRow.present & ~has_label(checked_tag(tag)))
 
     def remove_image(self, image_id: str) -> None:
         """Take an image and its labels out of the cohort; files and versions are kept in ``.renal``.
@@ -180,6 +180,9 @@ class CohortStore(ImageStore):
                 image=self.folder.root / image.file,
                 label=self.folder.version(version.file),
                 drawn=frozenset(version.structures or ()),
+                vendor=image.vendor,
+                scanner_model=image.scanner_model,
+                label_sha256=version.sha256,
             )
             for image, version in usable
             if version
@@ -216,13 +219,6 @@ class CohortStore(ImageStore):
                 labels.setdefault(row.image_id, {})[row.tag] = _shown_info(row)
             images = session.execute(select(*_LISTED).where(ImageRow.present).order_by(ImageRow.image_id)).all()
         return [(image, labels.get(image.image_id, {})) for image in images]  # type: ignore[misc]
-
-    def unlabelled_info(self, tag: str = FINAL) -> dict[str, dict[str, Any]]:
-        """Clients' entries of the images that have no label, by id."""
-        self.follow()
-        query = select(ImageRow.image_id, ImageRow.info).where(ImageRow.present & ~_has_label(checked_tag(tag)))
-        with self.index.read() as session:
-            return dict(session.execute(query.order_by(ImageRow.image_id)).all())
 
     # ---- inside
 
@@ -315,7 +311,8 @@ class CohortStore(ImageStore):
         )
 
 
-def _has_label(tag: str) -> ColumnElement[bool]:
+def has_label(tag: str) -> ColumnElement[bool]:
+    """Whether a version counts for an image under a tag, as a condition on ``ImageRow``."""
     return select(HeadRow).where((HeadRow.image_id == ImageRow.image_id) & (HeadRow.tag == tag)).exists()
 
 

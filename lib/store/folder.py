@@ -1,7 +1,8 @@
 """The cohort folder on disk: what lies where, when it changed, and the lock that its writers share.
 
 ``.renal/`` is ours: ``store.sqlite`` (the index), ``labels/`` (every version of every label), ``removed/`` (images and
-labels that were taken out), ``lock``. Everything else is the cohort folder as DESIGN section 3 has it.
+labels that were taken out), ``waiting/`` (proposals made ahead of their readers), ``lock``. Everything else is the
+cohort folder as DESIGN section 3 has it.
 """
 
 from __future__ import annotations

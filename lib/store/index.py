@@ -110,6 +110,27 @@ class ProposalRow(Base):
     created_ns: Mapped[int] = mapped_column(BigInteger)
 
 
+class LeaseRow(Base):
+    """Who is labelling an image, and until when nobody else gets it; ``done`` once they have submitted it."""
+
+    __tablename__ = "leases"
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.image_id"), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(255))
+    until_s: Mapped[float] = mapped_column(Float)
+    done: Mapped[bool] = mapped_column(default=False)
+
+
+class SkipRow(Base):
+    """A reader did not want to label an image, and why."""
+
+    __tablename__ = "skips"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.image_id"), index=True)
+    holder: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    created_ns: Mapped[int] = mapped_column(BigInteger, default=time.time_ns)
+
+
 class MarkRow(Base):
     """What is known of the database itself."""
 

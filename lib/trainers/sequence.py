@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,16 +14,20 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
-from lib.loop.retrain import retrain
-from lib.nets.fit import FitSettings, fit
+from lib.loop.retrain import retrain, scanners
+from lib.nets.find import load_finder
+from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
 from lib.nets.score import score_images
-from lib.registry.models import ModelFolder
+from lib.nets.trainee import FitSettings
+from lib.registry.models import FINDER, ModelFolder
+from lib.registry.promotion import DEFAULT_RULE, GateRule
 from lib.store.datastore import CohortDatastore
 from lib.trainers.progress import progress_line
 
 logger = logging.getLogger(__name__)
 
+SCANNERS = "scanners"  # note of a weight file: every scanner that it and its ancestors were trained on
 SHOWN = ("minutes", "learning_rate", "batch_size", "device")
 _KINDS = {
     "epochs": int,
@@ -35,11 +40,13 @@ _KINDS = {
 
 
 class SequenceTrain(TrainTask):
-    """Adapter for retrain: this sequence's final labels in, a new champion out if it is no worse."""
+    """Adapter for retrain: this sequence's final labels in, a new champion out if the gate lets it."""
 
-    def __init__(self, spec: SequenceSpec, models: ModelFolder, settings: FitSettings, salt: str) -> None:
+    def __init__(
+        self, spec: SequenceSpec, models: ModelFolder, settings: FitSettings, salt: str, gate: GateRule = DEFAULT_RULE
+    ) -> None:
         super().__init__(f"Network for {spec.title}")
-        self._spec, self._models, self._settings, self._salt = spec, models, settings, salt
+        self._spec, self._models, self._settings, self._salt, self._gate = spec, models, settings, salt, gate
 
     def config(self) -> dict[str, Any]:
         """Return the options that clients show."""
@@ -50,7 +57,7 @@ class SequenceTrain(TrainTask):
         return self._models.stats(self._spec.code)
 
     def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, object]:
-        """Train, judge, and publish when no worse; progress goes to the log, which /train shows.
+        """Train, judge, and publish if the gate says so; progress goes to the log, which /train shows.
 
         Raises:
             NotEnoughLabelsError: When there are too few labelled patients.
@@ -58,8 +65,10 @@ class SequenceTrain(TrainTask):
         code = self._spec.code
         champion = self._models.find(code)
         start_from = load_weights(champion) if champion else None
+        champion_scanners = _scanners(start_from)
         settings = _with_request(self._settings, request)
         version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        find = load_finder(self._models.find(FINDER), settings.device)
         reports: list[EpochReport] = []
 
         def show(report: EpochReport) -> None:
@@ -68,14 +77,27 @@ class SequenceTrain(TrainTask):
 
         def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
             plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
-            result = fit(training, validation, plan, settings, start_from=start_from, on_epoch=show)
-            notes = {"version": version, "started_from": _version(start_from), "trained_on": str(len(training))}
+            result = fit(
+                training,
+                validation,
+                plan,
+                settings,
+                start_from=start_from,
+                checkpoint=self._models.checkpoint(code),
+                on_epoch=show,
+            )
+            notes = {
+                "version": version,
+                "started_from": _version(start_from),
+                "trained_on": str(len(training)),
+                SCANNERS: json.dumps(sorted(scanners(training) | (champion_scanners or frozenset()))),
+            }
             path = self._models.candidate(code, version)
             save_weights(path, result.state, result.plan, notes)
             return path
 
         def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
-            return score_images(load_weights(weights), images, device=settings.device)
+            return score_images(load_weights(weights), images, settings.device, find=find)
 
         result = retrain(
             datastore.labelled(code),
@@ -84,10 +106,12 @@ class SequenceTrain(TrainTask):
             score=score,
             publish=lambda path: self._models.publish(code, path),
             salt=self._salt,
+            rule=self._gate,
+            champion_scanners=champion_scanners,
         )
         stats = _stats(version, reports, result.challenger, asdict(result.decision))
         self._models.write_stats(code, stats)
-        logger.info("version %s: %s - %s", version, "LIVE" if result.decision.promote else "NOT LIVE", result.decision)
+        logger.info("version %s: %s - %s", version, result.decision.verdict, result.decision.reason)
         return stats
 
 
@@ -104,6 +128,11 @@ def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSetti
 
 def _version(weights: LoadedWeights | None) -> str:
     return weights.notes.get("version", "unknown") if weights else "scratch"
+
+
+def _scanners(weights: LoadedWeights | None) -> frozenset[str] | None:
+    """Scanners that weights were trained on; None when the file does not tell."""
+    return frozenset(json.loads(weights.notes[SCANNERS])) if weights and SCANNERS in weights.notes else None
 
 
 def _stats(

@@ -51,6 +51,14 @@ def test_masses_come_largest_first_with_their_centres() -> None:
     assert [round(mass.centre_ras[0]) for mass in masses] == [90, 30]
 
 
+def test_each_mass_of_a_proposal_has_its_own_mean_probability() -> None:
+    small, large = ball((30, 45, 45), 6), ball((90, 45, 45), 10)
+    certainty = np.where(small, 0.5, np.where(large, 0.875, 0)).astype(np.float16)
+    masses = measure_masses(label((MASS, small), (MASS, large)), certainty)
+    assert [mass.confidence for mass in masses] == [0.875, 0.5]
+    assert measure_masses(label((MASS, small)))[0].confidence is None
+
+
 def test_no_mass_measures_nothing() -> None:
     assert measure_masses(label((KIDNEY, ball((30, 45, 45), 6)))) == []
 

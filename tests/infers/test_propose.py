@@ -65,7 +65,10 @@ def test_the_reply_names_sequence_version_and_masses(models: ModelFolder, write:
     assert reply["sequence"]["code"] == "NP"
     assert reply["sequence"]["reason"] == "the cohort table says NP"
     assert reply["label_names"] == {"kidney": 1, "mass": 2, "cyst": 3}
-    assert {"volume_ml", "diameter_mm", "side", "small", "centre_ras"} == set(reply["masses"][0]) or not reply["masses"]
+    measured = {"volume_ml", "diameter_mm", "side", "small", "centre_ras", "confidence"}
+    assert measured == set(reply["masses"][0]) or not reply["masses"]
+    assert reply["kidneys_found"] == 0
+    assert reply["searched"] == "the whole field of view"
 
 
 def test_a_replaced_weight_file_serves_at_once(models: ModelFolder, write: Write) -> None:

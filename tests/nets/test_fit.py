@@ -13,9 +13,10 @@ from lib.domain.errors import BadImageError, BadRequestError, BadWeightsError, G
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.metrics import dice
 from lib.imaging.volume import read_label, read_volume
-from lib.nets.fit import FitSettings, fit, schedule
+from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.predict import Predictor
+from lib.nets.trainee import FitSettings, schedule
 
 Make = Callable[..., list[LabelledImage]]
 BRIEF = FitSettings(epochs=2, steps_per_epoch=2, device="cpu")
@@ -137,15 +138,6 @@ def test_a_label_on_another_grid_is_refused(make_cases: Make, tiny_plan: Plan) -
 def test_a_budget_that_is_not_positive_is_refused(make_cases: Make, tiny_plan: Plan, wrong: dict[str, int]) -> None:
     with pytest.raises(BadRequestError, match="positive"):
         fit(make_cases(1), [], tiny_plan, replace(BRIEF, **wrong))
-
-
-def test_running_out_of_memory_says_what_to_change(make_cases: Make, tiny_plan: Plan, monkeypatch) -> None:
-    def exhausted(*_: object) -> None:
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr("lib.nets.fit.partial_dice_ce", exhausted)
-    with pytest.raises(BadRequestError, match="smaller batch"):
-        fit(make_cases(1), [], tiny_plan, BRIEF)
 
 
 def test_the_learning_rate_rises_then_falls() -> None:

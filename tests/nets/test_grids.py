@@ -73,7 +73,7 @@ def test_on_the_working_spacing_no_voxel_of_a_label_moves(seed: int, shape: tupl
     classes = label_to_working(volume(label), SPACING_MM, (1, 2, 3))
     assert np.array_equal(classes.numpy(), label)
     probabilities = torch.nn.functional.one_hot(classes.long(), 4).movedim(-1, 0).float()
-    back = from_working(probabilities, whole(classes.float()), volume(label), SPACING_MM)
+    back, _ = from_working(probabilities, whole(classes.float()), volume(label), SPACING_MM)
     assert np.array_equal(back.numpy(), label)
 
 
@@ -97,8 +97,11 @@ def test_skipping_what_cannot_win_changes_no_voxel(
     full = resample(probabilities, (x, y, z))
     best = full.sort(0).values
     clear = best[-1] - best[-2] > 1e-4
-    quick = from_working(probabilities, whole(probabilities[0]), image, SPACING_MM)
+    quick, certainty = from_working(probabilities, whole(probabilities[0]), image, SPACING_MM)
     assert torch.equal(quick[clear].long(), full.argmax(0)[clear])
+    won = clear & (quick > 0)
+    assert torch.allclose(certainty[won].float(), full.amax(0)[won], atol=2e-3)
+    assert (certainty[quick == 0] == 0).all()
 
 
 def test_going_coarser_averages_noise_away() -> None:
