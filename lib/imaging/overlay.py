@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 _WINDOW_PERCENT = (1, 99.5)
 _ZOOM_MM = 35.0  # half the edge of the enlarged square
-_PANEL_IN = 2.6
+_PANEL_IN = 2.4
 _DPI = 130
 _QUALITY = 82
+_PLATE = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+_ANTERIOR, _SUPERIOR = 1, 2  # canonical axes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,44 +74,62 @@ def save_overlay(image: Volume, label: Volume, path: Path, title: str = "") -> N
 def comparison_picture(
     image: Volume, reference: NDArray[np.bool_], prediction: NDArray[np.bool_], place: tuple[int, int, int]
 ) -> bytes:
-    """Draw one axial slice with the outlines of two masks, whole and enlarged around a place.
+    """Draw the outlines of two masks: an axial slice, whole and enlarged around a place, and a coronal one, enlarged.
 
     Args:
         image: On canonical axes (right, anterior, superior).
         reference: True inside the reference, on the image's grid; drawn solid yellow.
         prediction: The same of the prediction; drawn dashed cyan.
-        place: Voxel indices (i, j, k); the slice is k.
+        place: Voxel indices (i, j, k) through which both slices go.
 
     Returns:
-        A WebP picture, twice as wide as high; the same input gives the same bytes.
+        A WebP picture, three times as wide as high; the same input gives the same bytes.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
-    i, j, k = place
-    right, anterior, _ = image.spacing_mm
-    across, up = (image.shape[0] - i - 0.5) * right, (j + 0.5) * anterior
+    figure = Figure(figsize=(3 * _PANEL_IN, _PANEL_IN), facecolor="black")
+    panels = figure.subplots(1, 3, gridspec_kw={"left": 0, "right": 1, "top": 1, "bottom": 0, "wspace": 0.02})
     low, high = np.percentile(image.data.astype(np.float32), _WINDOW_PERCENT)
-    figure = Figure(figsize=(2 * _PANEL_IN, _PANEL_IN), facecolor="black")
-    masks = {REFERENCE_STROKE: reference.data, PREDICTION_STROKE: prediction.data}
-    panels = figure.subplots(1, 2, gridspec_kw={"left": 0, "right": 1, "top": 1, "bottom": 0, "wspace": 0.02})
-    for axes, width in zip(panels, (1.0, 1.6), strict=True):
-        extent = (0.0, image.shape[0] * right, 0.0, image.shape[1] * anterior)
-        axes.imshow(_slice(image.data, k), cmap="gray", origin="lower", vmin=low, vmax=high, extent=extent)
-        _outline(axes, {stroke: _slice(mask, k) for stroke, mask in masks.items()}, extent, width)
+    for axes, normal, width in zip(panels, (_SUPERIOR, _SUPERIOR, _ANTERIOR), (1.0, 1.6, 1.6), strict=True):
+        extent = _extent(image, normal)
+        axes.imshow(_slice(image.data, normal, place), cmap="gray", origin="lower", vmin=low, vmax=high, extent=extent)
+        outlined = {REFERENCE_STROKE: reference, PREDICTION_STROKE: prediction}
+        _outline(axes, {stroke: _slice(mask, normal, place) for stroke, mask in outlined.items()}, extent, width)
         axes.set_axis_off()
-    square = (across - _ZOOM_MM, up - _ZOOM_MM)
-    panels[0].add_patch(Rectangle(square, 2 * _ZOOM_MM, 2 * _ZOOM_MM, fill=False, edgecolor="white", linewidth=0.7))
-    panels[1].set_xlim(square[0], square[0] + 2 * _ZOOM_MM)
-    panels[1].set_ylim(square[1], square[1] + 2 * _ZOOM_MM)
-    panels[0].text(0.01, 0.5, "R", color="white", fontsize=8, transform=panels[0].transAxes, va="center")
+    _enlarge(panels[0], panels[1], _in_plane_mm(image, _SUPERIOR, place))
+    _enlarge(None, panels[2], _in_plane_mm(image, _ANTERIOR, place))
+    for axes, mark in zip(panels, ("R", "axial", "coronal"), strict=True):
+        axes.text(0.02, 0.03, mark, color="white", fontsize=9, transform=axes.transAxes, bbox=_PLATE)
     written = io.BytesIO()
     figure.savefig(written, format="webp", dpi=_DPI, pil_kwargs={"quality": _QUALITY, "method": 6})
     return written.getvalue()
 
 
-def _slice(data: NDArray[np.generic], k: int) -> NDArray[np.generic]:
-    return data[:, :, k].T[:, ::-1]
+def _slice(data: NDArray[np.generic], normal: int, place: tuple[int, int, int]) -> NDArray[np.generic]:
+    return np.take(data, place[normal], normal).T[:, ::-1]
+
+
+def _extent(image: Volume, normal: int) -> tuple[float, float, float, float]:
+    """Edges of a slice in mm: left, right, bottom, top."""
+    up = _ANTERIOR + _SUPERIOR - normal
+    return 0.0, image.shape[0] * image.spacing_mm[0], 0.0, image.shape[up] * image.spacing_mm[up]
+
+
+def _in_plane_mm(image: Volume, normal: int, place: tuple[int, int, int]) -> tuple[float, float]:
+    up = _ANTERIOR + _SUPERIOR - normal
+    return (image.shape[0] - place[0] - 0.5) * image.spacing_mm[0], (place[up] + 0.5) * image.spacing_mm[up]
+
+
+def _enlarge(whole: Axes | None, part: Axes, middle_mm: tuple[float, float]) -> None:
+    """Show a square around a place in one panel, and its frame in another."""
+    from matplotlib.patches import Rectangle
+
+    left, bottom = (value - _ZOOM_MM for value in middle_mm)
+    part.set_xlim(left, left + 2 * _ZOOM_MM)
+    part.set_ylim(bottom, bottom + 2 * _ZOOM_MM)
+    if whole is not None:
+        frame = Rectangle((left, bottom), 2 * _ZOOM_MM, 2 * _ZOOM_MM, fill=False, edgecolor="white", linewidth=0.7)
+        whole.add_patch(frame)
 
 
 def _outline(

@@ -193,4 +193,5 @@ def _mask(path: Path | None, image: Volume, grid: Grid) -> NDArray[np.bool_]:
         return np.zeros(to_canonical(image).shape, np.bool_)
     label = along(read_label(path), grid)
     check_same_grid(label, grid)
-    return to_canonical(label).data == MASS
+    mask: NDArray[np.bool_] = to_canonical(label).data == MASS
+    return mask
