@@ -90,9 +90,7 @@ def what_went_wrong(case: CaseResult) -> str:
     score = case.regions[MASS_REGION]
     extra = [mass for mass in case.predicted if not mass.finds["overlap"]]
     if not case.masses:
-        return (
-            f"The reference holds no mass; {_masses(len(extra))} with {number(score.predicted_ml, 1)} ml were proposed."
-        )
+        return f"The reference holds no mass; {_masses(len(extra))} with {number(score.predicted_ml, 1)} ml."
     missed = [mass for mass in case.masses if mass.found_at["overlap"] is None]
     parts = [_missed(case, missed)] if missed else []
     if len(missed) < len(case.masses):

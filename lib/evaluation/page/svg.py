@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
@@ -46,7 +47,8 @@ def figure_svg(name: str, width_in: float, height_in: float, draw: Callable[[Fig
         height_in: Height.
         draw: Puts axes on the figure.
     """
-    with rc_context({**_SETTINGS, "svg.hashsalt": name}):
+    with rc_context({**_SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # text stays text: the page's fonts draw it
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
         draw(figure)
         written = io.BytesIO()
