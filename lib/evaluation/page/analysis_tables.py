@@ -44,7 +44,7 @@ def subgroups(report: Report) -> list[Table]:
     return [
         Table(
             name=f"subgroups-{index}",
-            caption=f"Subgroups, {sequence_title(code)}",
+            caption=f"{sequence_title(code)}: subgroups",
             columns=(
                 "subgroup",
                 "images",
@@ -100,7 +100,7 @@ def regression(row: Regression, index: int) -> Table:
     fit = f"{count_of(row.n, 'image')}, R² {number(row.r2)}, adjusted {number(row.r2_adjusted)}"
     return Table(
         name=f"regression-{index}",
-        caption=f"Linear regression of the DSC, {sequence_title(row.sequence)}",
+        caption=f"{sequence_title(row.sequence)}: linear regression of the DSC",
         columns=("term", "change in DSC (interval)", "standard error", "p", "VIF"),
         groups=[RowGroup(title="", rows=[(*_term(term), number(term.vif, 2)) for term in row.terms])],
         absent=f"No coefficients: {sentence(row.reason)}",
@@ -113,7 +113,7 @@ def mixed_model(row: Regression, index: int) -> Table:
     mixed = row.mixed
     return Table(
         name=f"mixed-{index}",
-        caption=f"Mixed model with the patient as random effect, {sequence_title(row.sequence)}",
+        caption=f"{sequence_title(row.sequence)}: mixed model with the patient as random effect",
         columns=("term", "change in DSC (interval)", "standard error", "p"),
         groups=[RowGroup(title="", rows=[_term(term) for term in mixed.terms])],
         absent=f"No mixed model: {sentence(mixed.reason)}",

@@ -74,7 +74,9 @@ def box_plot(
     shake = np.random.default_rng(0)
     for place, values in zip(places, boxes.values(), strict=True):
         spread = shake.uniform(-0.18, 0.18, len(values))
-        axes.plot(values, place + spread, ".", color=COLOURS[0], alpha=0.8, markersize=4, rasterized=_many(values))
+        axes.plot(
+            values, place + spread, ".", color=COLOURS[0], alpha=0.8, markersize=4, zorder=1, rasterized=_many(values)
+        )
     axes.set_yticks(list(places), [f"{label}\nn = {len(values)}" for label, values in boxes.items()])
     axes.set_xlabel(axis_title)
     axes.set_xlim(_UNIT)

@@ -144,5 +144,5 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """Text with a full stop at its end, unless it is empty."""
-    return f"{text.rstrip('.')}." if text else ""
+    """Text with a capital at its beginning and a full stop at its end, unless it is empty."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""

@@ -93,7 +93,7 @@ def test_a_median_on_the_page_is_that_of_the_document(tree: ET.Element, example:
 def test_every_level_of_every_subgroup_is_there_with_its_corrected_p_value(tree: ET.Element, example: Report) -> None:
     for subgroup in example.subgroups:
         heading = f"{subgroup.factor}, per {subgroup.unit} ({subgroup.source})"
-        rows = rows_of(tree, f"Subgroups, {sequence_title(subgroup.sequence)}")
+        rows = rows_of(tree, f"{sequence_title(subgroup.sequence)}: subgroups")
         assert {level.level for level in subgroup.levels} <= {level for name, level in rows if name == heading}
     tests = [test for subgroup in example.subgroups for test in subgroup.tests]
     table = next(one for one in tree.iter("table") if text_of(one.find("caption")) == "Tests between subgroups")
