@@ -22,10 +22,10 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 
+from lib.domain.criteria import SURFACE_TOLERANCE_MM
 from lib.domain.structures import MASS, REGIONS, STRUCTURES
 from lib.evaluation.cases import CaseFiles, Measure
 from lib.evaluation.scoring import score_cases
-from lib.imaging.metrics import SURFACE_TOLERANCE_MM
 from lib.imaging.volume import Volume, nifti_files, read_label, write_volume
 from lib.phantom.cohort import generate_cohort
 

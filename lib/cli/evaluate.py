@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lib.cli.report import JsonFlag, report
+from lib.domain.criteria import BOOTSTRAP_DRAWS, IOU_THRESHOLD, SURFACE_TOLERANCE_MM
 
 if TYPE_CHECKING:
     from lib.evaluation.report import Report
@@ -38,9 +39,9 @@ def evaluate(
     size_from: Annotated[
         Literal["label", "column"], typer.Option(help="Sizes: diameter in the label, or column size_mm.")
     ] = "label",
-    tolerance_mm: Annotated[float, typer.Option(min=0.0, help="Of the surface Dice.")] = 2.0,
-    iou: Annotated[float, typer.Option(min=0.001, max=1.0, help="Least overlap of the criterion iou.")] = 0.1,
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of patients.")] = 2000,
+    tolerance_mm: Annotated[float, typer.Option(min=0.0, help="Of the surface Dice.")] = SURFACE_TOLERANCE_MM,
+    iou: Annotated[float, typer.Option(min=0.001, max=1.0, help="Least overlap of the criterion iou.")] = IOU_THRESHOLD,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of patients.")] = BOOTSTRAP_DRAWS,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     json_: JsonFlag = False,

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lib.domain.criteria import CRITERIA, Criterion
 from lib.domain.records import CaseRecord
 from lib.evaluation.cases import Outcome, Scored
 from lib.evaluation.groups import GroupRule, value_of
 from lib.evaluation.predictions import Predictions
 from lib.evaluation.report import CaseResult, FrocScore, PredictedMass, Problem, ReferenceMass
-from lib.imaging.matching import CRITERIA, Criterion
 
 SIZE_COLUMN = "size_mm"
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from lib.domain.criteria import CRITERIA, IOU_THRESHOLD, SURFACE_TOLERANCE_MM, Criterion
 from lib.domain.drawn import DRAWN, drawn_structures
 from lib.domain.errors import GeometryError, RenalError
 from lib.domain.records import RegionScore
@@ -18,8 +19,8 @@ from lib.domain.structures import BACKGROUND, MASS, REGIONS, STRUCTURES
 from lib.evaluation.report import Problem, ProblemKind
 from lib.imaging.geometry import along, check_same_grid
 from lib.imaging.lesions import largest_diameter_mm, voxel_ml
-from lib.imaging.matching import CRITERIA, IOU_THRESHOLD, Criterion, MassMatch, match_masses
-from lib.imaging.metrics import METRICS_VERSION, SURFACE_TOLERANCE_MM, foreground_box, score_region
+from lib.imaging.matching import MassMatch, match_masses
+from lib.imaging.metrics import METRICS_VERSION, foreground_box, score_region
 from lib.imaging.volume import Grid, Volume, read_grid, read_label, write_bytes
 
 KEPT = "scores"

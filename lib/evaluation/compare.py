@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from lib.domain.criteria import CRITERIA, Criterion
 from lib.evaluation.detection import false_positives, found_by_patient
 from lib.evaluation.figures import PairedResult
 from lib.evaluation.report import CaseResult, Comparison
 from lib.evaluation.results import MASS_REGION, per_patient
 from lib.evaluation.statistics import PatientBootstrap
-from lib.imaging.matching import CRITERIA, Criterion
 
 MEASURES = ("dice", "surface_dice", "hd95_mm")
 Pair = tuple[Sequence[CaseResult], Sequence[CaseResult]]

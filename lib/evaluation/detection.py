@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lib.domain.criteria import CRITERIA, Criterion
 from lib.evaluation.figures import DetectionResult, FrocCurve, FrocPoint, Proportion
 from lib.evaluation.report import AnySequenceResult, CaseResult
 from lib.evaluation.statistics import PatientBootstrap, proportion
-from lib.imaging.matching import CRITERIA, Criterion
 
 MOST_POINTS = 100  # of one FROC curve
 

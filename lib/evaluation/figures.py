@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lib.imaging.matching import Criterion
+from lib.domain.criteria import Criterion
 
 Unit = Literal["patient", "mass"]
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from lib.domain.criteria import BOOTSTRAP_DRAWS, IOU_THRESHOLD, SURFACE_TOLERANCE_MM, Criterion
 from lib.domain.errors import BadReportError
 from lib.domain.records import RegionScore
 from lib.evaluation.figures import (
@@ -26,8 +27,6 @@ from lib.evaluation.figures import (
     Subgroup,
     Summary,
 )
-from lib.imaging.matching import IOU_THRESHOLD, Criterion
-from lib.imaging.metrics import SURFACE_TOLERANCE_MM
 from lib.imaging.volume import write_bytes
 
 SCHEMA_VERSION = "1.0"
@@ -93,7 +92,7 @@ class Options:
     size_from: Literal["label", "column"] = "label"
     surface_tolerance_mm: float = SURFACE_TOLERANCE_MM
     iou_threshold: float = IOU_THRESHOLD
-    bootstrap_draws: int = 2000
+    bootstrap_draws: int = BOOTSTRAP_DRAWS
     confidence: float = 0.95
     seed: int = 0
 

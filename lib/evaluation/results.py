@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
+from lib.domain.criteria import CRITERIA
 from lib.domain.records import RegionScore
 from lib.domain.structures import REGIONS
 from lib.evaluation.detection import detection, froc
 from lib.evaluation.figures import RegionResult, Summary
 from lib.evaluation.report import CaseResult, GroupResult
 from lib.evaluation.statistics import PatientBootstrap, bland_altman, summarise
-from lib.imaging.matching import CRITERIA
 
 MASS_REGION = "mass"
 MEASURES = ("dice", "surface_dice", "hd95_mm", "volume_error_ml", "volume_error_relative")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -41,9 +41,7 @@ def score_cases(
     return outcomes
 
 
-def _mapped(
-    score: Callable[[CaseFiles], Outcome], todo: Sequence[CaseFiles], workers: int
-) -> Iterable[Outcome] | Iterator[Outcome]:
+def _mapped(score: Callable[[CaseFiles], Outcome], todo: Sequence[CaseFiles], workers: int) -> Iterator[Outcome]:
     if workers == 1:
         yield from map(score, todo)
         return

@@ -114,9 +114,9 @@ def proportion(hits: Sequence[bool], clusters: Sequence[int], confidence: float)
 def _design_effect(hits: NDArray[np.float64], clusters: NDArray[np.int64], rate: float) -> float:
     _, index = np.unique(clusters, return_inverse=True)
     count = int(index.max()) + 1
-    simple = rate * (1 - rate) / len(hits)
-    if count < _FEWEST_PATIENTS or simple == 0:
+    if count < _FEWEST_PATIENTS or rate in (0.0, 1.0):
         return 1.0
+    simple = rate * (1 - rate) / (len(hits) - 1)
     residuals = np.bincount(index, weights=hits - rate)
     clustered = count / (count - 1) * float((residuals**2).sum()) / len(hits) ** 2
     return max(1.0, clustered / simple)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from statsmodels.stats.multitest import multipletests
 
+from lib.domain.criteria import CRITERIA
 from lib.evaluation.detection import found_by_patient, masses_found, patients_found
 from lib.evaluation.figures import Subgroup, SubgroupLevel, SubgroupTest
 from lib.evaluation.level_tests import compare_detection, compare_dice
@@ -14,7 +15,6 @@ from lib.evaluation.levels import UNKNOWN, levels_of, size_level, size_levels
 from lib.evaluation.report import CaseResult
 from lib.evaluation.results import MASS_REGION, per_patient
 from lib.evaluation.statistics import PatientBootstrap, summarise
-from lib.imaging.matching import CRITERIA
 
 SIZE = "size"
 FROM_LABEL, FROM_COLUMN = "largest diameter in the reference label", "column size_mm"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lib.domain.criteria import IOU_THRESHOLD, Criterion
 from lib.imaging.lesions import components_by_size
-
-Criterion = Literal["overlap", "iou", "centre"]
-CRITERIA: tuple[Criterion, ...] = ("overlap", "iou", "centre")
-IOU_THRESHOLD = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

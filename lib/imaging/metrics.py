@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.domain.criteria import SURFACE_TOLERANCE_MM
 from lib.domain.records import CaseScore, RegionScore
 from lib.domain.structures import MASS, STRUCTURE_NAMES, STRUCTURES
 from lib.imaging.lesions import voxel_ml
@@ -14,7 +15,6 @@ from lib.imaging.matching import match_masses
 from lib.imaging.surfaces import surface_distances
 
 METRICS_VERSION = "1"  # raise it when a definition changes: scores that were kept are then made again
-SURFACE_TOLERANCE_MM = 2.0
 
 
 def dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float | None:

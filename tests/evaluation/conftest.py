@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib.domain.criteria import CRITERIA
 from lib.domain.records import RegionScore
 from lib.domain.structures import MASS
 from lib.evaluation.report import CaseResult, PredictedMass, ReferenceMass
 from lib.evaluation.statistics import PatientBootstrap
-from lib.imaging.matching import CRITERIA
 from lib.imaging.volume import Volume, nifti_files, read_label, write_volume
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from lib.domain.criteria import CRITERIA
 from lib.domain.records import CaseRecord, RegionScore
 from lib.evaluation.cases import LEFT_OUT, Outcome, Scored, ScoredPrediction, ScoredReference
 from lib.evaluation.document import make_report
 from lib.evaluation.inputs import Inputs
 from lib.evaluation.predictions import Predictions
 from lib.evaluation.report import Options, Problem, Report, write_report
-from lib.imaging.matching import CRITERIA
 
 CODES = ("T2WI", "NP")
 SCANNERS = (("A", "GE", 3.0), ("A", "GE", 1.5), ("B", "GE", 1.5), ("C", "Siemens", 3.0), ("C", "Philips", 3.0))

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from scipy import stats
 
+from lib.domain.criteria import CRITERIA
 from lib.evaluation.level_tests import compare_detection, compare_dice
 from lib.evaluation.levels import UNKNOWN, levels_of, size_level
 from lib.evaluation.subgroups import subgroups
-from lib.imaging.matching import CRITERIA
 
 
 @pytest.mark.parametrize(

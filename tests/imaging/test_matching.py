@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lib.imaging.matching import CRITERIA, match_masses
+from lib.domain.criteria import CRITERIA
+from lib.imaging.matching import match_masses
 
 MASKS = hnp.arrays(bool, (6, 4, 3))
 
