@@ -106,7 +106,8 @@ def comparison_picture(
 
 
 def _slice(data: NDArray[np.generic], normal: int, place: tuple[int, int, int]) -> NDArray[np.generic]:
-    return np.take(data, place[normal], normal).T[:, ::-1]
+    drawn: NDArray[np.generic] = np.take(data, place[normal], normal).T[:, ::-1]
+    return drawn
 
 
 def _extent(image: Volume, normal: int) -> tuple[float, float, float, float]:
