@@ -51,7 +51,6 @@ class Drawing:
     title: str
     alt: str
     svg: str = ""
-    wide: bool = False
 
 
 def box_plots(report: Report) -> list[Drawing]:
@@ -75,8 +74,9 @@ def volume_plots(report: Report) -> list[Drawing]:
 
 
 def residual_plots(report: Report) -> list[Drawing]:
-    """Residuals of each regression."""
-    return [_residuals(index, row) for index, row in enumerate(report.regressions)]
+    """Residuals of each regression that was fitted."""
+    drawn = [_residuals(index, row) for index, row in enumerate(report.regressions) if len(row.residuals) >= _FEW]
+    return drawn or [Drawing(title="Residuals", alt="No residual plot: no model was fitted.")]
 
 
 def subgroup_plots(report: Report) -> list[Drawing]:
@@ -156,8 +156,7 @@ def _sizes(report: Report, index: int, code: str) -> Drawing:
         f"{count_of(len(missed), 'has', 'have')} a DSC of 0"
     )
     if missed:
-        alt += f", the largest of them of {number(max(missed), 0)} mm"
-
+        alt += f" (up to {number(max(missed), 0)} mm)"
     furthest = max(SMALL_MASS_MM, *(mass.diameter_mm for case in report.cases for mass in case.masses))
 
     def draw(figure: Figure) -> None:
@@ -176,7 +175,6 @@ def _froc(report: Report, index: int, row: GroupResult) -> Drawing:
         f"false positives per scan ({label})"
         for label, curve in curves.items()
     ]
-
     shown = [curve for result in _whole(report) for curve in result.froc]
     furthest = max(1.0, *(point.false_positives_per_scan for curve in shown for point in curve.points))
 
@@ -211,9 +209,6 @@ def _volumes(report: Report, index: int, row: GroupResult) -> Drawing:
 
 
 def _residuals(index: int, row: Regression) -> Drawing:
-    title = sequence_title(row.sequence)
-    if len(row.residuals) < _FEW:
-        return Drawing(title=title, alt="No residual plot: the model was not fitted.")
     widest = max(map(abs, row.residuals))
     alt = (
         f"Residuals of {count_of(len(row.residuals), 'image')} against the fitted DSC (left) and against normal "
@@ -224,7 +219,7 @@ def _residuals(index: int, row: Regression) -> Drawing:
         plots.residuals(figure, row.fitted, row.residuals)
 
     svg = figure_svg(f"residual{index}", 2 * _WIDTH_IN * 0.8, _HEIGHT_IN * 0.8, draw)
-    return Drawing(title=title, alt=alt, svg=svg)
+    return Drawing(title=sequence_title(row.sequence), alt=alt, svg=svg)
 
 
 def _subgroups(report: Report, index: int, code: str) -> Drawing:
@@ -233,7 +228,8 @@ def _subgroups(report: Report, index: int, code: str) -> Drawing:
     rows = [line for row in factors for line in _factor_rows(row)]
     if all(row.value is None for row in rows):
         return Drawing(title=title, alt="No forest plot: no subgroup of this sequence has a scored mass.")
-    differing = [row.factor for row in factors if (_dice_p(row) or 1.0) < 1 - report.provenance.options.confidence]
+    level = round(1 - report.provenance.options.confidence, 9)
+    differing = [row.factor for row in factors if (p := _dice_p(row)) is not None and p < level]
     alt = f"Median DSC in {count_of(len(factors), 'set')} of subgroups. "
     alt += f"After correction the DSC differs by {listed(differing)}." if differing else _NO_DIFFERENCE
     everybody = next((result for result in _whole(report) if result.sequence == code), None)

@@ -12,13 +12,8 @@ from scipy import stats
 
 from lib.evaluation.page.svg import INK
 
-COLOURS = (
-    "#1a7fc4",
-    "#d4600f",
-    "#0f8d63",
-    "#b0689a",
-    "#7a7a7a",
-)  # told apart by colour-blind people, on black and white
+# Told apart by colour-blind people, and from a white and a black page.
+COLOURS = ("#1a7fc4", "#d4600f", "#0f8d63", "#b0689a", "#7a7a7a")
 _MARKERS = ("o", "s", "^", "D", "v")
 _DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (7, 2)))
 _BAND = "#8a8a8a"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lib.domain.criteria import Criterion
 from lib.evaluation.page.wording import criterion_title, sequence_title
 from lib.evaluation.report import GroupResult, Report
-from lib.imaging.matching import Criterion
 
 Row = tuple[str, ...]
 _ROWS_OF_A_PAGE = 14

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lib.domain.criteria import Criterion
 from lib.domain.sequences import SEQUENCES
 from lib.evaluation.figures import Estimate, Proportion, Summary
 from lib.evaluation.regression import EVERY
 from lib.evaluation.report import Options, ProblemKind
-from lib.imaging.matching import Criterion
 
 DASH = "–"
 _SMALLEST_P = 0.001

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib.domain.criteria import CRITERIA
 from lib.evaluation.cohort import evaluate_cohort
 from lib.evaluation.page.gallery import MOST, WORST_WITH_MASS, gallery, what_went_wrong, worst_cases, worst_place
 from lib.evaluation.page.render import render_page
 from lib.evaluation.report import CaseResult, Options, PredictedMass
-from lib.imaging.matching import CRITERIA
 from lib.imaging.overlay import comparison_picture
 from lib.imaging.volume import Volume
 from tests.evaluation.page.conftest import text_of, tree_of

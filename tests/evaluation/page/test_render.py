@@ -217,10 +217,11 @@ def test_a_document_without_masses_gives_sentences_instead_of_figures(example: R
 
 
 def test_one_case_is_enough_for_a_page(example: Report) -> None:
-    case = next(case for case in example.cases if case.masses)
+    case = next(case for case in example.cases if case.masses and case.regions[MASS_REGION].dice < 1)
     alone = replace(example, cases=(case,), regressions=(), subgroups=(), comparison=None)
     tree = tree_of(render_page(alone, ()))
-    assert [case.image_id in text_of(one) for one in tree.iter("article")].count(True) in (0, 1)
+    (failure,) = tree.iter("article")
+    assert case.image_id in text_of(failure)
     assert "1 mass of" in text_of(tree)
 
 

@@ -8,7 +8,7 @@ import pytest
 from lib.domain.structures import REGIONS
 from lib.evaluation.figures import FrocCurve, FrocPoint, Proportion
 from lib.evaluation.page.claim import claim
-from lib.evaluation.page.drawings import patient_dice
+from lib.evaluation.page.drawings import patient_dice, subgroup_plots
 from lib.evaluation.page.methods import lead, methods
 from lib.evaluation.page.result_tables import sensitivity_at
 from lib.evaluation.page.wording import (
@@ -73,6 +73,14 @@ def test_the_dots_of_a_box_are_the_patients_of_the_documents_median(example: Rep
         assert len(values) == dice.n
         if dice.mean is not None:
             assert sum(values) / len(values) == pytest.approx(dice.mean)
+
+
+@pytest.mark.parametrize(("p", "differs"), [(0.0, True), (0.049, True), (0.05, False), (None, False)])
+def test_a_forest_plot_says_which_factors_differ(example: Report, p: float | None, differs: bool) -> None:
+    vendor = next(row for row in example.subgroups if row.factor == "vendor")
+    tests = tuple(replace(test, p_holm=p) for test in vendor.tests)
+    (drawing,) = subgroup_plots(replace(example, subgroups=(replace(vendor, tests=tests),)))
+    assert ("the DSC differs by vendor" in drawing.alt) is differs
 
 
 def test_methods_state_the_options_that_were_used(example: Report) -> None:
