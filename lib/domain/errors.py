@@ -9,6 +9,8 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── BadDicomError               a DICOM folder, archive or series that cannot be used
 ├── BadKeyError                 a key file for pseudonyms that cannot be trusted
 ├── BadLabelError               values outside the table, or not integers
+├── BadPredictionsError         a folder of predictions that cannot be used
+├── BadReportError              a report.json that cannot be read
 ├── BadRequestError             a request that cannot be understood
 ├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
@@ -70,6 +72,14 @@ class BadKeyError(RenalError):
 
 class BadLabelError(RenalError):
     """A label whose values cannot be accepted."""
+
+
+class BadPredictionsError(RenalError):
+    """A folder of predictions that cannot be used."""
+
+
+class BadReportError(RenalError):
+    """An evaluation report that cannot be read."""
 
 
 class BadRequestError(RenalError):

@@ -208,7 +208,7 @@ class CaseScore:
         vendor: Empty when unknown.
         scanner: Vendor and model; empty when unknown.
         size_mm: Largest diameter of the reference's largest mass; None without a mass.
-        masses_found: For each mass of the reference, in its own order, whether any voxel of it is touched.
+        masses_found: For each mass of the reference, largest first, whether any voxel of it is touched.
     """
 
     image_id: str
@@ -255,6 +255,24 @@ class GroupComparison:
     def no_worse(self) -> bool:
         """Whether the challenger is shown to be no worse than the margin allows."""
         return self.lower > -self.margin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionScore:
+    """Scores of one region of one image; None where a measure is not defined.
+
+    Attributes:
+        volume_error_ml: Predicted minus reference.
+        volume_error_relative: The same divided by the reference; None when that is empty.
+    """
+
+    dice: float | None
+    surface_dice: float | None
+    hd95_mm: float | None
+    reference_ml: float
+    predicted_ml: float
+    volume_error_ml: float
+    volume_error_relative: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

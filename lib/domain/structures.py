@@ -90,6 +90,12 @@ STRUCTURE_NAMES: tuple[str, ...] = tuple(STRUCTURES)
 LABEL_VALUES: frozenset[int] = frozenset({BACKGROUND, *(row.value for row in STRUCTURES.values())})
 KIDNEY, MASS, CYST = (STRUCTURES[name].value for name in ("kidney", "mass", "cyst"))
 
+REGIONS: dict[str, tuple[str, ...]] = {  # structures taken together: KiTS's hierarchical classes
+    "kidney_mass_cyst": ("kidney", "mass", "cyst"),
+    "mass_cyst": ("mass", "cyst"),
+    "mass": ("mass",),
+}
+
 
 def structure_names(names: Iterable[str]) -> frozenset[str]:
     """Check names against the table.

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lib.domain.records import CaseScore, LabelledImage
-from lib.domain.structures import MASS
 from lib.imaging.geometry import check_same_grid
 from lib.imaging.lesions import measure_masses
-from lib.imaging.metrics import detected, score_case
+from lib.imaging.metrics import score_case
 from lib.imaging.volume import read_label, read_volume
 from lib.nets.networks import LoadedWeights
 from lib.nets.predict import FindKidneys, Predictor
@@ -43,5 +42,4 @@ def _score(predictor: Predictor, case: LabelledImage) -> CaseScore:
         vendor=case.vendor,
         scanner=case.scanner,
         size_mm=max((mass.diameter_mm for mass in measure_masses(label)), default=None),
-        masses_found=tuple(detected(prediction == MASS, label.data == MASS)),
     )

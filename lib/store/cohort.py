@@ -20,13 +20,14 @@ from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from lib.domain.audit import LABEL_ACCEPTED, LABEL_REMOVED, AuditEvent
+from lib.domain.drawn import DRAWN, drawn_structures
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
 from lib.store.folder import checked_tag
 from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
-from lib.store.labels import DRAWN, checked_label, drawn_structures
+from lib.store.labels import checked_label
 from lib.store.listing import counts, shown_images, shown_labels
 from lib.store.sync import FOLDER, add_versions, heads, label_event, show, version_file
 
