@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, generate_uid
 
+import lib.ingest.highdicom_fit  # noqa: F401 - before highdicom is used
 from lib import __version__
 from lib.domain.errors import BadRequestError
 

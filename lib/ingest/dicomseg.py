@@ -15,7 +15,6 @@ from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescripti
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-import lib.ingest.highdicom_numpy  # noqa: F401 - before highdicom is used
 from lib.domain.errors import BadDicomError, BadLabelError
 from lib.domain.structures import KIDNEY, LABEL_VALUES, MASS, SIDES, STRUCTURES, StructureSpec, structure_names
 from lib.imaging.volume import Volume

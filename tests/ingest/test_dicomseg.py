@@ -214,10 +214,14 @@ def test_the_object_belongs_to_the_patient_whatever_the_letters() -> None:
     assert (seg.PatientSex, seg.AccessionNumber) == ("", "")  # demanded, and not in the series
 
 
-def test_a_name_of_one_word_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
-    images = planes_in("coronal", person="Quirina")
+def test_nobody_and_no_uid_is_warned_of_or_logged(
+    recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    images = planes_in("coronal", person="Quirina")  # highdicom warns of a name of one word, and quotes it
     write_seg(drawn_on(images), images, drawn=["mass"], origin=READER)
     assert not list(recwarn)
+    assert not caplog.records
 
 
 def test_the_same_label_gives_the_same_bytes_and_another_one_another_uid() -> None:

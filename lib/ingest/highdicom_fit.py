@@ -1,11 +1,13 @@
-"""highdicom on NumPy 2: version 0.22, the last one for pydicom 2, uses two names that NumPy 2 took away.
+"""highdicom made fit for use here; import this module before using it.
 
-Its own modules get a NumPy that has them; NumPy itself stays as it is. Import this module before using highdicom's
-segmentations; with pydicom 3 and a newer highdicom it goes.
+Version 0.22, the last one for pydicom 2, uses two names that NumPy 2 took away. Its own modules get a NumPy that has
+them; NumPy itself stays as it is. With pydicom 3 and a newer highdicom this goes. And it logs the UIDs of everything
+that it reads, which must not be in a log.
 """
 
 from __future__ import annotations
 
+import logging
 from types import ModuleType
 
 import highdicom.seg.sop
@@ -23,5 +25,6 @@ class _OldNames(ModuleType):
         return getattr(np, name)
 
 
+logging.getLogger("highdicom").setLevel(logging.ERROR)
 for module in (highdicom.seg.sop, highdicom.spatial):
     module.np = _OldNames("numpy")
