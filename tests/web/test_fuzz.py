@@ -10,7 +10,7 @@ from monailabel.endpoints import batch_infer, train
 
 from tests.web.conftest import Site
 
-EXAMPLES = 6
+EXAMPLES = 5
 SERVER_ERROR = 500
 
 
