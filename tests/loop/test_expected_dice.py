@@ -18,7 +18,9 @@ def test_worse_evidence_never_raises_the_expectation(of_mass: bool, name: str) -
 
 
 @pytest.mark.parametrize("of_mass", list(WEIGHTS))
-def test_good_evidence_is_expected_to_be_usable_and_bad_is_not(of_mass: bool) -> None:
-    bad = Evidence(of_mass=of_mass, information=0.05, inverse_error_mm=9, coarseness=2, agreement=None)
-    assert expected_dice(bad) < 0.5
+def test_good_evidence_is_expected_to_be_usable(of_mass: bool) -> None:
     assert expected_dice(replace(GOOD, of_mass=of_mass)) > 0.8
+
+
+def test_a_tiny_mass_on_thick_slices_that_is_badly_aligned_is_not_expected_to_be_usable() -> None:
+    assert expected_dice(replace(GOOD, inverse_error_mm=4.0, coarseness=0.7)) < 0.5
