@@ -94,7 +94,8 @@ def align(source: Volume, region: Mask, target: Volume, *, shell_mm: float = SHE
     _check_plausible(matrix, (right, anterior, superior))
     inverse_error_mm = float(np.sqrt(np.square(_moved(moved, back) - points).sum(1).mean()))
     if not inverse_error_mm <= MOST_INVERSE_ERROR_MM:
-        msg = f"the ways there and back end {inverse_error_mm:.1f} mm apart; expected at most {MOST_INVERSE_ERROR_MM:g} mm"
+        apart = f"{inverse_error_mm:.1f} mm apart; expected at most {MOST_INVERSE_ERROR_MM:g} mm"
+        msg = f"the ways there and back end {apart}"
         raise RegistrationError(msg)
     return Alignment(
         matrix=matrix,
