@@ -161,7 +161,7 @@ def _pair(
         row["seconds"] += time.perf_counter() - started
         row["cpu_s"] += time.process_time() - cpu
         row["network"] = _scores(proposal.data, truth)
-        row["evidence_with_network"] = asdict(judged.evidence)
+        row["evidence"] = asdict(judged.evidence)
         network = Volume(data=proposal.data[carried.box], affine=proposal.affine)
         row["fused"] = _scores(_whole(carried, fuse(carried.distances_mm, network)), truth)
         for share in shares:
@@ -213,8 +213,7 @@ def summary(rows: Sequence[dict]) -> str:
     lines.append(
         f"\nseconds a sequence: median {median(seconds):.1f}, of one core {median(cpu):.1f} (worst {max(cpu):.1f})"
     )
-    for name, way in (("evidence", "carried"), ("evidence_with_network", "fused")):
-        lines += _judged([row for row in rows if name in row], name, way)
+    lines += _judged([row for row in rows if "evidence" in row])
     return "\n".join(lines)
 
 
@@ -229,16 +228,16 @@ def _figures(scored: Sequence[dict]) -> list[str]:
     ]
 
 
-def _judged(rows: Sequence[dict], name: str, way: str) -> list[str]:
+def _judged(rows: Sequence[dict]) -> list[str]:
     """How the expected Dice compares with the true one."""
-    pairs = [(expected_dice(Evidence(**row[name])), row[way]["mass"], row["stranger"]) for row in rows]
+    pairs = [(expected_dice(Evidence(**row["evidence"])), row["carried"]["mass"], row["stranger"]) for row in rows]
     own = [(guess, true) for guess, true, stranger in pairs if not stranger and true is not None]
     if not own:
         return []
     guesses, true = np.array(own).T
     rank = stats.spearmanr(guesses, true).statistic
     lines = [
-        f"{way}: expected against true mass DSC: mean error {np.abs(guesses - true).mean():.3f}, rank correlation {rank:.2f}"
+        f"expected against true mass DSC: mean error {np.abs(guesses - true).mean():.3f}, rank correlation {rank:.2f}"
     ]
     for limit in (0.5, 0.7):
         bad = [guess for guess, true, _ in pairs if (true or 0) < limit]
@@ -252,28 +251,30 @@ def _judged(rows: Sequence[dict], name: str, way: str) -> list[str]:
 
 def calibrate(rows: Sequence[dict]) -> None:
     """Print the weights, and the error on patients that were left out of the fit."""
-    for of_mass in (True, False):
-        for name, way in (("evidence", "carried"), ("evidence_with_network", "fused")):
-            chosen = [row for row in rows if name in row]
-            features = np.array([Evidence(**row[name]).features() for row in chosen])
-            true = np.array([row[way]["mass" if of_mass else "kidney"] or 0.0 for row in chosen])
-            patients = np.array([row["source"].split("_")[0] for row in chosen])
-            guessed = np.empty(len(true))
-            for patient in set(patients):
-                guessed[patients == patient] = _curve(
-                    _fit(features[patients != patient], true[patients != patient]), features[patients == patient]
-                )
-            weights = ", ".join(f"{value:.3f}" for value in _fit(features, true))
-            print(
-                f"({of_mass}, {'with' in name}): ({weights}),  # {len(true)} pairs, error left out {np.abs(guessed - true).mean():.3f}"
-            )
+    chosen = [row for row in rows if "evidence" in row]
+    features = np.array([Evidence(**row["evidence"]).features() for row in chosen])
+    patients = np.array([row["source"].split("_")[0] for row in chosen])
+    for of_mass, structure in ((True, "mass"), (False, "kidney")):
+        true = np.array([row["carried"][structure] or 0.0 for row in chosen])
+        guessed = np.empty(len(true))
+        for patient in set(patients):
+            others = patients != patient
+            guessed[~others] = _curve(_fit(features[others], true[others]), features[~others])
+        weights = ", ".join(f"{value:.2f}" for value in _fit(features, true))
+        error = np.abs(guessed - true).mean()
+        print(
+            f"{of_mass}: ({weights}),  # {len(true)} pairs of {len(set(patients))} patients, error left out {error:.3f}"
+        )
 
 
 def _fit(features: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Weights whose signs are those that make sense: information helps, errors and coarse voxels do not."""
+
     def residuals(weights: np.ndarray) -> np.ndarray:
         return np.concatenate([_curve(weights, features) - true, 0.02 * weights[1:]])  # a little towards zero
 
-    return optimize.least_squares(residuals, np.zeros(features.shape[1])).x
+    bounds = ([-np.inf, 0, -np.inf, -np.inf], [np.inf, np.inf, 0, 0])
+    return optimize.least_squares(residuals, [0, 0.1, -0.1, -0.1], bounds=bounds).x
 
 
 def _curve(weights: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -99,6 +99,7 @@ def to_json(result: Propagation) -> dict[str, object]:
         "reason": result.reason,
         "expected_dice": round(result.expected, 3),
         "expected_of": "mass" if result.evidence and result.evidence.of_mass else "kidney",
+        "network_agreement": result.evidence.agreement if result.evidence else None,
         "shifts_mm": [[round(part, 1) for part in shift] for shift in result.shifts_mm],
         "extra_masses": result.extra_masses,
         "masses": [asdict(mass) for mass in measure_masses(result.label)] if result.label else [],

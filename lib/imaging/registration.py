@@ -30,6 +30,7 @@ SHELL_MM = 6.0
 REACH_MM = (8.0, 8.0, 20.0)  # how far the search goes along (right, anterior, superior): the breath moves up and down
 MIN_INSIDE = 0.4  # share of the region that has to lie in the target's field of view
 MOST_TURNED_DEG = 15.0
+MOST_INVERSE_ERROR_MM = 5.0
 LEAST_INFORMATION = 0.05  # nats; images of one patient share several times as much
 _WORKING_MM = 2.0
 _COARSE = 2  # the search looks at every second working voxel along each axis, in steps as long
@@ -91,10 +92,15 @@ def align(source: Volume, region: Mask, target: Volume, *, shell_mm: float = SHE
     matrix = _halfway(there, np.linalg.inv(back), middle)
     right, anterior, superior = (_moved(middle, matrix) - middle).tolist()
     _check_plausible(matrix, (right, anterior, superior))
+    inverse_error_mm = float(np.sqrt(np.square(_moved(moved, back) - points).sum(1).mean()))
+    if not inverse_error_mm <= MOST_INVERSE_ERROR_MM:
+        apart = f"{inverse_error_mm:.1f} mm apart; expected at most {MOST_INVERSE_ERROR_MM:g} mm"
+        msg = f"the ways there and back end {apart}"
+        raise RegistrationError(msg)
     return Alignment(
         matrix=matrix,
         information=information,
-        inverse_error_mm=float(np.sqrt(np.square(_moved(moved, back) - points).sum(1).mean())),
+        inverse_error_mm=inverse_error_mm,
         shift_mm=(right, anterior, superior),
     )
 

@@ -19,8 +19,8 @@ class Evidence:
         information: Mutual information over the worst region that counts, in nats.
         inverse_error_mm: Largest inverse error of the regions that count.
         coarseness: Largest voxel edge of either image over the diameter of a ball of the structure's volume.
-        agreement: Dice of everything carried and what the network proposes there; None without a proposal, or without a
-            kidney in the label, since the network's kidney would then count against it.
+        agreement: Dice of everything carried and what the network proposes there, for people to read; None without a
+            proposal, or without a kidney in the label, since the network's kidney would then count against it.
     """
 
     of_mass: bool
@@ -29,24 +29,20 @@ class Evidence:
     coarseness: float
     agreement: float | None
 
-    def features(self) -> tuple[float, ...]:
+    def features(self) -> tuple[float, float, float, float]:
         """One, and the numbers that the rows weigh."""
-        known = (1.0, self.information, min(self.inverse_error_mm, _WORST_MM), min(self.coarseness, 1.0))
-        return known if self.agreement is None else (*known, self.agreement)
+        return 1.0, self.information, min(self.inverse_error_mm, _WORST_MM), min(self.coarseness, 1.0)
 
 
-_WORST_MM = 5.0
-# (of the mass, with a network's proposal) -> weights of Evidence.features
-WEIGHTS: dict[tuple[bool, bool], tuple[float, ...]] = {
-    (True, False): (0.0, 5.0, -0.5, -2.0),
-    (True, True): (-2.0, 4.0, -0.5, -2.0, 3.0),
-    (False, False): (0.0, 6.0, -0.5, -2.0),
-    (False, True): (-2.0, 4.0, -0.5, -2.0, 4.0),
+_WORST_MM = 10.0
+# of the mass -> weights of Evidence.features
+WEIGHTS: dict[bool, tuple[float, float, float, float]] = {
+    True: (3.04, 0.0, -0.34, -4.94),
+    False: (3.38, 0.0, -0.33, 0.0),
 }
 
 
 def expected_dice(evidence: Evidence) -> float:
     """Expected Dice of the masses, or of the kidneys, in 0 to 1."""
-    weights = WEIGHTS[evidence.of_mass, evidence.agreement is not None]
-    total = sum(weight * value for weight, value in zip(weights, evidence.features(), strict=True))
+    total = sum(w * value for w, value in zip(WEIGHTS[evidence.of_mass], evidence.features(), strict=True))
     return 1 / (1 + math.exp(-total))

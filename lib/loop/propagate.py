@@ -278,6 +278,8 @@ def _sentence(carried: Carried, evidence: Evidence, expected: float, extra: int)
     moved = ", ".join(f"{np.linalg.norm(found.shift_mm):.1f}" for found in carried.alignments)
     what = "masses" if evidence.of_mass else "kidneys"
     said = f"moved by {moved} mm; expected Dice of the {what} {expected:.2f}"
+    if evidence.agreement is not None:
+        said += f"; the network agrees to {evidence.agreement:.2f}"
     if carried.left_out:
         said += f"; {carried.left_out} of the label's regions not in the field of view"
     if extra:

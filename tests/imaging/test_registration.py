@@ -78,6 +78,16 @@ def test_a_motion_that_no_breath_makes_is_refused(
         align(source, region, source)
 
 
+def test_ways_that_end_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    back = np.eye(4)
+    back[2, 3] = 7
+    monkeypatch.setattr(registration, "_way_there", lambda *_: (np.eye(4), 0.8))
+    monkeypatch.setattr(registration, "_way_back", lambda *_: back)
+    source, region = picture("axial")
+    with pytest.raises(RegistrationError, match=r"end 7\.0 mm apart; expected at most 5 mm"):
+        align(source, region, source)
+
+
 def test_a_target_elsewhere_is_refused() -> None:
     source, region = picture("axial")
     target = Volume(data=source.data, affine=np.array([*AXIAL[:2], AXIAL[2] + [0, 0, 0, 90], AXIAL[3]]))

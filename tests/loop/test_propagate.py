@@ -119,14 +119,14 @@ def test_structures_that_were_not_drawn_are_the_networks() -> None:
 
 
 @pytest.mark.usefixtures("aligned")
-def test_the_networks_agreement_is_evidence() -> None:
+def test_the_networks_agreement_is_told() -> None:
     agreeing = propagate(LABEL, SOURCE, SOURCE, proposal=LABEL)
     silent = propagate(LABEL, SOURCE, SOURCE, proposal=Volume(data=np.zeros_like(LABEL.data), affine=AFFINE))
     assert agreeing.evidence is not None
     assert silent.evidence is not None
     assert agreeing.evidence.agreement == pytest.approx(1.0)
     assert silent.evidence.agreement == 0
-    assert silent.expected < agreeing.expected
+    assert "the network agrees to 1.00" in agreeing.reason
 
 
 def test_a_proposal_on_another_grid_is_refused() -> None:
