@@ -48,6 +48,7 @@ def evaluate(
 ) -> None:
     """Score predictions against labels; what is amiss in the input is listed in the report."""
     from lib.evaluation.cohort import evaluate_cohort
+    from lib.evaluation.page.render import write_page
     from lib.evaluation.report import Options, write_report
 
     options = Options(
@@ -71,7 +72,8 @@ def evaluate(
         on_case=_progress(),
     )
     path = write_report(evaluation.report, out)
-    report({"report": str(path), **_headline(evaluation.report)}, as_json=json_)
+    page = write_page(evaluation.report, evaluation.files, out)
+    report({"report": str(path), "page": str(page), **_headline(evaluation.report)}, as_json=json_)
     if not evaluation.report.cases:
         raise typer.Exit(2)
 

@@ -42,6 +42,7 @@ def test_evaluate_writes_a_report_and_says_what_is_in_it(run, folders, tmp_path:
     assert "centre: A" in {group.name for group in report.groups}
     assert [problem.kind for problem in report.problems] == ["unknown_column"]
     assert all(one.difference.value == 0 for one in report.comparison.results)
+    assert "centre: A" in Path(said["page"]).read_text()
 
 
 def test_missing_folders_exit_with_2_and_write_nothing(run, folders, tmp_path: Path) -> None:
@@ -62,3 +63,4 @@ def test_a_report_without_a_scored_image_says_why_and_exits_with_2(run, folders,
     code, _, _ = run("evaluate", cohort, "--predictions", empty, "--out", tmp_path / "out", "--json")
     assert code == 2
     assert len(read_report(tmp_path / "out" / "report.json").problems) == 4
+    assert "No image was scored" in (tmp_path / "out" / "report.html").read_text()
