@@ -177,7 +177,7 @@ def _in_order_of_images(numbers: NDArray[np.uint16], planes: Planes) -> NDArray[
     """Planes as highdicom takes them: one (row, column) array an image, or a frame, in the order of those."""
     pixels = numbers.transpose(2, 1, 0)
     if planes.enhanced:
-        pixels = pixels[np.argsort([one.frame for one in planes.slices])]
+        pixels = pixels[np.argsort([one.frame or 0 for one in planes.slices])]
     return np.ascontiguousarray(pixels)
 
 
