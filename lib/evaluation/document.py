@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Literal
 
@@ -73,13 +73,12 @@ def make_report(inputs: Inputs, first: Outcomes, second: Outcomes | None, option
     comparison, unpaired = _comparison(inputs, cases, second, plan)
     counts = _counts(inputs, cases)
     records = {record.image_id: record for record in inputs.records}
-    refused = [problem for outcomes in (first, second or {}) for one in outcomes.values() for problem in one.problems]
     return Report(
         schema_version=SCHEMA_VERSION,
         provenance=_provenance(inputs, (first, second), cases, options, score),
         counts=counts,
-        problems=_unique(
-            [*problems, *inputs.problems, *refused, *case_problems(cases, records), *_small(results), *unpaired]
+        problems=tuple(
+            [*problems, *inputs.problems, *_refused(first), *case_problems(cases, records), *_small(results), *unpaired]
         ),
         groups=tuple(_group(rule, cases) for rule in plan.rules),
         results=tuple(results),
@@ -185,7 +184,12 @@ def _comparison(
     ]
     names = [rule.name for rule in plan.rules]
     paired = compare(cases, others, groups=names, sequences=_sequences(cases), bootstrap=plan.bootstrap)
-    return paired, unpaired
+    refused = [replace(problem, effect=f"second set: {problem.effect}") for problem in _refused(second)]
+    return paired, [*refused, *unpaired]
+
+
+def _refused(outcomes: Outcomes) -> list[Problem]:
+    return [problem for outcome in outcomes.values() for problem in outcome.problems]
 
 
 def _counts(inputs: Inputs, cases: Sequence[CaseResult]) -> Counts:
@@ -247,8 +251,3 @@ def _source(name: Literal["first", "second"], predictions: Predictions, outcomes
 
 def _sha256(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _unique(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Problems once each: the same label is read for both sets of predictions."""
-    return tuple(dict.fromkeys(problems))

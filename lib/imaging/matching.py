@@ -43,6 +43,11 @@ class MassMatch:
         return int((~self.finds[criterion].any(axis=1)).sum())
 
 
+def dice_of_counts(shared: int, predicted: int, reference: int) -> float:
+    """Dice similarity coefficient of two masks, at least one of which holds a voxel, from their voxels."""
+    return 2.0 * shared / (predicted + reference)
+
+
 def match_masses(
     prediction: NDArray[np.bool_], reference: NDArray[np.bool_], *, iou_threshold: float = IOU_THRESHOLD
 ) -> MassMatch:
@@ -94,5 +99,5 @@ def _dice_per_mass(shared: NDArray[np.int64], sizes: NDArray[np.int64], true_siz
     scores = []
     for index, size in enumerate(true_sizes):
         mine = touching & (assigned == index)
-        scores.append(2.0 * int(shared[mine, index].sum()) / int(size + sizes[mine].sum()))
+        scores.append(dice_of_counts(int(shared[mine, index].sum()), int(sizes[mine].sum()), int(size)))
     return scores

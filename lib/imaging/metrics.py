@@ -11,7 +11,7 @@ from lib.domain.criteria import SURFACE_TOLERANCE_MM
 from lib.domain.records import CaseScore, RegionScore
 from lib.domain.structures import MASS, STRUCTURE_NAMES, STRUCTURES
 from lib.imaging.lesions import voxel_ml
-from lib.imaging.matching import match_masses
+from lib.imaging.matching import dice_of_counts, match_masses
 from lib.imaging.surfaces import surface_distances
 
 METRICS_VERSION = "1"  # raise it when a definition changes: scores that were kept are then made again
@@ -29,10 +29,8 @@ def dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float |
     if prediction.shape != reference.shape:
         msg = f"masks must share a grid, got shapes {prediction.shape} and {reference.shape}"
         raise ValueError(msg)
-    size = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
-    if size == 0:
-        return None
-    return 2.0 * int(np.count_nonzero(prediction & reference)) / size
+    shared, *sizes = (int(np.count_nonzero(mask)) for mask in (prediction & reference, prediction, reference))
+    return dice_of_counts(shared, *sizes) if any(sizes) else None
 
 
 def score_region(

@@ -165,6 +165,29 @@ def test_two_prediction_sets_are_compared_in_pairs(predicted) -> None:
     )
 
 
+def test_a_bad_file_of_the_second_set_costs_the_comparison_only(predicted) -> None:
+    cohort, first = predicted(["P1", "P2"], ["CP"])
+    _, second = predicted(["P1", "P2"], ["CP"], name="second")
+    (second / "P1_CP.nii.gz").write_bytes(b"no image")
+    report = evaluate(cohort, first, compare_with=second)
+    assert (report.counts.scored, report.comparison.images) == (2, 1)
+    assert [(one.kind, one.effect) for one in report.problems if one.image_id] == [
+        ("unreadable_prediction", "second set: left out"),
+        ("unpaired", "left out of the comparison"),
+    ]
+
+
+def test_sizes_come_from_the_column_when_asked_for(predicted) -> None:
+    cohort, folder = predicted(["P1", "P2"], ["CP"])
+    first, second = read_cohort(cohort)
+    rows = [replace(first, clinical={"size_mm": "12"}), replace(second, clinical={"size_mm": "large"})]
+    (cohort / "cohort.csv").write_text(format_cohort(rows))
+    report = evaluate(cohort, folder, replace(QUICK, size_from="column"))
+    assert [case.size_mm for case in report.cases] == [12.0, None]
+    assert [row.level for row in report.subgroups[0].levels if row.patients] == ["1-2 cm", "unknown"]
+    assert kinds(report) == {"P2_CP": "unknown_value"}
+
+
 def test_confidences_are_the_froc_score_only_when_every_mass_has_one(predicted) -> None:
     cohort, folder = predicted(["P1", "P2"], ["CP"])
     assert evaluate(cohort, folder).provenance.froc_score == "volume_ml"
