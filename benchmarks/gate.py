@@ -12,6 +12,7 @@ figures come from.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -140,22 +141,23 @@ def as_scores(rng: Generator, holdout: Holdout) -> tuple[list[CaseScore], list[C
     for masses in (holdout.champion, holdout.challenger):
         false = shared_false + rng.poisson(0.3, patients)
         own_kidney = np.clip(kidney + rng.normal(0, 0.014, patients), 0, 1)
-        both.append(
-            [
-                CaseScore(
-                    image_id=f"P{number:04}_NP",
-                    patient_id=f"P{number:04}",
-                    vendor=str(holdout.vendors[number]),
-                    size_mm=float(holdout.sizes_mm[number]),
-                    dice={"kidney": float(own_kidney[number]), "mass": float(masses[number]), "cyst": None},
-                    found=bool(masses[number] > 0),
-                    masses_found=(bool(masses[number] > 0),),
-                    false_positives=int(false[number]),
-                )
-                for number in range(patients)
-            ]
-        )
+        columns = (holdout.vendors, holdout.sizes_mm, masses, own_kidney, false)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        both.append([_score(number, *row) for number, row in enumerate(rows)])
     return both[0], both[1]
+
+
+def _score(number: int, vendor: str, size_mm: float, mass: float, kidney: float, false: int) -> CaseScore:
+    return CaseScore(
+        image_id=f"P{number:04}_NP",
+        patient_id=f"P{number:04}",
+        vendor=vendor,
+        size_mm=size_mm,
+        dice={"kidney": kidney, "mass": mass, "cyst": None},
+        found=mass > 0,
+        masses_found=(mass > 0,),
+        false_positives=false,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +223,14 @@ def spread_of_differences(noise: Noise, patients: int = 100_000) -> tuple[float,
     return float(drawn.champion.std()), float((drawn.challenger - drawn.champion).std()), float(correlation)
 
 
-def table(rows: Sequence[Rates]) -> str:
-    """Markdown: a row per noise, size of the holdout and mechanism; promoted at each effect."""
-    lines = [
-        "| noise | patients | effect through | " + " | ".join(f"{effect:+.2f}" for effect in EFFECTS) + " |",
-        "|---|---|---|" + "---|" * len(EFFECTS),
-    ]
-    kinds = dict.fromkeys((row.noise, row.patients, row.mechanism) for row in rows)
-    for kind in kinds:
-        found = {row.effect: row.promoted for row in rows if (row.noise, row.patients, row.mechanism) == kind}
-        lines.append(f"| {' | '.join(map(str, kind))} | " + " | ".join(f"{found[e]:.1%}" for e in EFFECTS) + " |")
-    return "\n".join(lines)
+def row(cells: Sequence[Rates]) -> str:
+    """A line of Markdown: what was promoted at each effect."""
+    first = cells[0]
+    return (
+        f"| {first.noise} | {first.patients} | {first.mechanism} | "
+        + " | ".join(f"{one.promoted:.1%}" for one in cells)
+        + " |"
+    )
 
 
 def main() -> None:
@@ -239,34 +238,28 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=1000)
     options.add_argument("--patients", type=int, nargs="+", default=[40])
     options.add_argument("--noise", nargs="+", choices=list(NOISE), default=list(NOISE))
+    options.add_argument("--mechanisms", nargs="+", choices=list(MECHANISMS), default=list(MECHANISMS))
     options.add_argument("--json", type=Path, help="write every rate here")
     for name, value in asdict(DEFAULT_RULE).items():
         options.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    given = vars(options.parse_args())
-    rule = replace(DEFAULT_RULE, **{name: given[name] for name in asdict(DEFAULT_RULE)})
-    for noise in given["noise"]:
+    given = options.parse_args()
+    rule = GateRule(**{name: getattr(given, name) for name in asdict(DEFAULT_RULE)})
+    for noise in given.noise:
         print(
             "{}: DSC spread {:.3f}, of differences {:.3f}, correlation {:.2f}".format(
                 noise, *spread_of_differences(NOISE[noise])
             )
         )
-    rows = [
-        measure(
-            noise,
-            patients,
-            mechanism,
-            effect,
-            rounds=given["rounds"],
-            rule=replace(rule, min_patients=min(rule.min_patients, patients)),
-        )
-        for noise in given["noise"]
-        for patients in given["patients"]
-        for mechanism in MECHANISMS
-        for effect in EFFECTS
-    ]
-    print(f"\n{table(rows)}")
-    if given["json"]:
-        given["json"].write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    print("\n| noise | patients | effect through | " + " | ".join(f"{effect:+.2f}" for effect in EFFECTS) + " |")
+    print("|---|---|---|" + "---|" * len(EFFECTS))
+    rates: list[Rates] = []
+    for noise, patients, mechanism in itertools.product(given.noise, given.patients, given.mechanisms):
+        judged = replace(rule, min_patients=min(rule.min_patients, patients))
+        cells = [measure(noise, patients, mechanism, effect, rounds=given.rounds, rule=judged) for effect in EFFECTS]
+        print(row(cells), flush=True)
+        rates += cells
+    if given.json:
+        given.json.write_text(json.dumps([asdict(one) for one in rates], indent=1))
 
 
 if __name__ == "__main__":

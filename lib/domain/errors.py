@@ -18,6 +18,15 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
 ├── LeasedError                 somebody else is labelling that image (HTTP 409)
 ├── UnrecognisedSeriesError     no rule tells which sequence an image is
+├── RegistrationError           two images that could not be aligned
+├── BadUsersError               a file of users, a name, role or password that cannot be used
+├── NotLoggedInError            nobody is logged in (HTTP 401)
+├── ForbiddenError              the user, or anyone, may not do this (HTTP 403)
+├── TooLargeError               more was sent than is taken (HTTP 413)
+├── BusyError                   too many requests; says when to come back (HTTP 429)
+├── TooSlowError                the answer took too long (HTTP 504)
+├── ArchiveError                the PACS cannot be reached, or answers nonsense (HTTP 502)
+│   └── ArchiveTimeoutError     the PACS does not answer in time (HTTP 504)
 └── StorageError                labels cannot be read or written just now (HTTP 503)
     └── StorageFullError        no room on the disk (HTTP 507)
 
@@ -113,6 +122,56 @@ class UnrecognisedSeriesError(RenalError):
     status = 422
 
 
+class BadUsersError(RenalError):
+    """A file of users, a name, role or password that cannot be used."""
+
+
+class NotLoggedInError(RenalError):
+    """A request that needs a user, without one."""
+
+    status = 401
+
+
+class ForbiddenError(RenalError):
+    """A request that this user, or anyone, may not make."""
+
+    status = 403
+
+
+class TooLargeError(RenalError):
+    """More was sent than is taken."""
+
+    status = 413
+
+
+class BusyError(RenalError):
+    """Too many requests at once, or in a short time."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooSlowError(RenalError):
+    """The answer took longer than a request may."""
+
+    status = 504
+
+
+class ArchiveError(RenalError):
+    """The PACS cannot be reached, or answers nonsense."""
+
+    status = 502
+
+
+class ArchiveTimeoutError(ArchiveError):
+    """The PACS does not answer in time."""
+
+    status = 504
+
+
 class StorageError(RenalError):
     """The store cannot be read or written just now."""
 
@@ -123,3 +182,9 @@ class StorageFullError(StorageError):
     """There is no room to write."""
 
     status = 507
+
+
+class RegistrationError(RenalError):
+    """Two images that could not be aligned."""
+
+    status = 422

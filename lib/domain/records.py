@@ -32,7 +32,7 @@ class CaseRecord:
     """One row of ``cohort.csv``: an image and where it comes from.
 
     Attributes:
-        image_id: ``<patient_id>_<code>``.
+        image_id: ``<patient_id>_<code>``; ``<patient_id>-study2_<code>`` in the patient's second study.
         patient_id: A pseudonym.
         sequence: Code in SEQUENCES.
         field_t: Magnetic field strength in tesla; 0 when unknown.

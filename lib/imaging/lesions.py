@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
 from lib.domain.records import SMALL_MASS_MM, MassMeasurement
 from lib.domain.structures import KIDNEY, MASS
@@ -91,12 +91,47 @@ def largest_diameter_mm(voxels: NDArray[np.int64], to_mm: NDArray[np.float64]) -
         voxels: Indices (n, 3), at least one.
         to_mm: Voxel steps to mm, 3 x 3: the affine without its translation.
     """
-    points = voxels @ to_mm.T
+    points = _outline_mm(voxels, to_mm)
+    return (float(pdist(points).max()) if len(points) > 1 else 0.0) + _mean_edge_mm(to_mm)
+
+
+def short_axis_mm(mask: NDArray[np.bool_], to_mm: NDArray[np.float64]) -> float:
+    """Largest extent of one mass at right angles to its largest diameter, plus one mean voxel edge.
+
+    The long axis joins the two voxel centres that are farthest apart, in any direction; the short axis is the largest
+    distance of two voxel centres seen along it. Of an ellipsoid it is the middle axis.
+
+    Args:
+        mask: True inside the mass, on axes (i, j, k).
+        to_mm: Steps of one voxel along (i, j, k) in the columns, in mm, 3 x 3.
+
+    Raises:
+        ValueError: When the mask is empty.
+    """
+    points = _outline_mm(np.argwhere(mask), to_mm)
+    if not len(points):
+        msg = "the mask of the mass is empty; expected at least one voxel"
+        raise ValueError(msg)
+    if len(points) == 1:
+        return _mean_edge_mm(to_mm)
+    distances = squareform(pdist(points))
+    one, other = np.unravel_index(distances.argmax(), distances.shape)
+    along = (points[other] - points[one]) / distances[one, other]
+    across = points - np.outer(points @ along, along)
+    return float(pdist(across).max()) + _mean_edge_mm(to_mm)
+
+
+def _outline_mm(voxels: NDArray[np.int64], to_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Voxel centres in mm; only the corners of their convex hull, where they are many."""
+    points: NDArray[np.float64] = voxels @ to_mm.T
     if len(points) > _MIN_HULL_POINTS:
         with contextlib.suppress(QhullError):  # all voxels in one plane: few enough to compare each with each
             points = points[ConvexHull(points).vertices]
-    edge = float(np.cbrt(abs(np.linalg.det(to_mm))))
-    return (float(pdist(points).max()) if len(points) > 1 else 0.0) + edge
+    return points
+
+
+def _mean_edge_mm(to_mm: NDArray[np.float64]) -> float:
+    return float(np.cbrt(abs(np.linalg.det(to_mm))))
 
 
 def _midline_ras(label: Volume) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import os
 import tempfile
 import zlib
@@ -24,9 +26,11 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 MAX_VOXELS = 256 * 1024 * 1024
 _MAX_BYTES = MAX_VOXELS * 8 + 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
+_HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
+_SLACK_BYTES = 1024 * 1024  # a file may end with padding
 _NIFTI2_SIZES = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
 _NO_FILE = "the image file does not exist; expected a NIfTI file"
-_DAMAGED = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
+_DAMAGED = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, OverflowError, zlib.error)
 _GZIP_LEVEL = 1  # level 6 is five times slower for 4 % smaller files
 
 
@@ -189,15 +193,27 @@ def _not_an_image(error: Exception) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
-    """Read the whole file, through gzip when it is packed: only a read to the end checks gzip's checksum."""
+    """Read the whole file, through gzip when it is packed: only a read to the end checks gzip's checksum.
+
+    A file that unpacks to more than its header announces is refused before it fills the memory.
+    """
     with path.open("rb") as raw:
         packed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     with gzip.open(path) if packed else path.open("rb") as file:
-        payload = file.read(_MAX_BYTES + 1)
-    if len(payload) > _MAX_BYTES:
-        msg = f"larger than {_MAX_BYTES} bytes"
+        head = file.read(_HEADER_BYTES)
+        most = min(_announced_bytes(head) + _SLACK_BYTES, _MAX_BYTES)
+        payload = head + file.read(max(0, most + 1 - len(head)))
+    if len(payload) > most:
+        msg = f"larger than the {most} bytes that its header announces"
         raise ValueError(msg)
     return payload
+
+
+def _announced_bytes(head: bytes) -> int:
+    kind = nib.Nifti2Image if head[:4] in _NIFTI2_SIZES else nib.Nifti1Image
+    header = kind.header_class.from_fileobj(io.BytesIO(head), check=False)
+    voxels = math.prod(max(0, int(size)) for size in header.get_data_shape())
+    return int(header.get_data_offset()) + voxels * int(header.get_data_dtype().itemsize)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -222,13 +238,14 @@ def volume_bytes(volume: Volume, *, packed: bool = True) -> bytes:
     return packer.compress(payload) + packer.flush()
 
 
-def write_bytes(payload: bytes, path: Path, *, modified_ns: int | None = None) -> None:
+def write_bytes(payload: bytes, path: Path, *, modified_ns: int | None = None, mode: int = 0o644) -> None:
     """Replace a file's content in one step: temporary file beside it, fsync, replace, fsync of the folder.
 
     Args:
         payload: All of the content.
         path: The file; its folder is made when there is none.
         modified_ns: Time of modification that the file is to show, in ns since 1970; now when None.
+        mode: Who may read and write it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -237,7 +254,7 @@ def write_bytes(payload: bytes, path: Path, *, modified_ns: int | None = None) -
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         if modified_ns is not None:
             os.utime(name, ns=(modified_ns, modified_ns))
         Path(name).replace(path)

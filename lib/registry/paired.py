@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +68,8 @@ def patient_pairs(scores: Iterable[ScorePair], structure: str) -> list[PatientPa
         PatientPair(
             vendor=images[0][0].vendor,
             size_mm=max((size for old, _ in images if (size := old.size_mm) is not None), default=None),
-            champion=fmean(old.dice[structure] or 0.0 for old, _ in images),
-            challenger=fmean(new.dice[structure] or 0.0 for _, new in images),
+            champion=sum(old.dice[structure] or 0.0 for old, _ in images) / len(images),
+            challenger=sum(new.dice[structure] or 0.0 for _, new in images) / len(images),
         )
         for images in by_patient.values()
     ]

@@ -9,10 +9,12 @@ from statistics import fmean
 
 from lib.domain.errors import BadRequestError
 from lib.domain.records import CaseScore, GroupComparison, PromotionDecision
+from lib.domain.scanners import vendor_of
 from lib.registry.paired import PatientPair, ScorePair, mean_bounds, paired_scores, patient_pairs
 
 EVERYONE = "all"
 REST = "all other groups"
+_ROUNDING = 1e-9  # a tenth of thirty is three, not a hair more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class GateRule:
     margin: float = 0.03
     stratum_margin: float = 0.15
     kidney_margin: float = 0.03
-    confidence: float = 0.96
+    confidence: float = 0.97
     min_patients: int = 20
     stratum_min_patients: int = 10
     first_min_patients: int = 1
@@ -79,12 +81,10 @@ DEFAULT_RULE = GateRule()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """Everything that the rule looks at."""
+    """Everything that the rule looks at; the comparison over all patients' masses comes first."""
 
     rule: GateRule
-    overall: GroupComparison
-    strata: tuple[GroupComparison, ...]
-    kidney: GroupComparison | None
+    comparisons: tuple[GroupComparison, ...]
     masses: int
     found_before: int
     lost: int
@@ -115,13 +115,8 @@ def decide(
         return _first(challenger, rule)
     scores = paired_scores(champion, challenger)
     masses = patient_pairs(scores, "mass")
-    missing = rule.min_patients - len(masses)
-    if missing > 0:
-        reason = (
-            f"{len(masses)} of {rule.min_patients} holdout patients with a mass are labelled: "
-            f"{missing} more are needed to judge it"
-        )
-        return PromotionDecision(verdict="wait", reason=reason, patients=len(masses), missing_patients=missing)
+    if len(masses) < rule.min_patients:
+        return _too_few(masses, rule)
     return _judged(_evidence(scores, masses, rule, new_scanners))
 
 
@@ -141,20 +136,33 @@ def _first(challenger: Sequence[CaseScore], rule: GateRule) -> PromotionDecision
     )
 
 
+def _too_few(masses: Sequence[PatientPair], rule: GateRule) -> PromotionDecision:
+    """Nothing is concluded, but an admin sees the figures so far."""
+    missing = rule.min_patients - len(masses)
+    so_far = (_compare(masses, EVERYONE, "mass DSC", rule.margin, rule),) if masses else ()
+    figures = "".join(f"; so far {one.measure} {one.champion:.3f} before, {one.challenger:.3f} now" for one in so_far)
+    return PromotionDecision(
+        verdict="wait",
+        reason=f"{len(masses)} of {rule.min_patients} holdout patients with a mass are labelled: "
+        f"{missing} more are needed to judge it{figures}",
+        patients=len(masses),
+        missing_patients=missing,
+        comparisons=so_far,
+    )
+
+
 # ---- what the rule looks at
 
 
 def _evidence(
     scores: Sequence[ScorePair], masses: Sequence[PatientPair], rule: GateRule, new_scanners: Collection[str]
 ) -> _Evidence:
-    kidneys = patient_pairs(scores, "kidney")
+    overall = _compare(masses, EVERYONE, "mass DSC", rule.margin, rule)
     found = [pair for old, new in scores for pair in zip(old.masses_found, new.masses_found, strict=True)]
     patients = len({old.patient_id or old.image_id for old, _ in scores})
     return _Evidence(
         rule=rule,
-        overall=_compare(masses, EVERYONE, "mass DSC", rule.margin, rule),
-        strata=_strata(masses, rule),
-        kidney=_compare(kidneys, EVERYONE, "kidney Dice", rule.kidney_margin, rule) if kidneys else None,
+        comparisons=(overall, *_kidneys(scores, rule), *_strata(masses, rule)),
         masses=len(found),
         found_before=sum(old for old, _ in found),
         lost=sum(old and not new for old, new in found),
@@ -183,6 +191,14 @@ def _compare(pairs: Sequence[PatientPair], group: str, measure: str, margin: flo
     )
 
 
+def _kidneys(scores: Iterable[ScorePair], rule: GateRule) -> tuple[GroupComparison, ...]:
+    """Over all patients; nothing when readers drew the kidneys of too few."""
+    pairs = patient_pairs(scores, "kidney")
+    if len(pairs) < rule.min_patients:
+        return ()
+    return (_compare(pairs, EVERYONE, "kidney Dice", rule.kidney_margin, rule),)
+
+
 def _strata(pairs: Iterable[PatientPair], rule: GateRule) -> tuple[GroupComparison, ...]:
     """Vendor x size where there are enough patients; the thinner ones together, if they are enough."""
     groups: dict[str, list[PatientPair]] = {}
@@ -196,9 +212,9 @@ def _strata(pairs: Iterable[PatientPair], rule: GateRule) -> tuple[GroupComparis
 
 
 def _stratum(pair: PatientPair, split_mm: float) -> str:
-    vendor = pair.vendor or "unknown vendor"
+    vendor = vendor_of(pair.vendor)
     if pair.size_mm is None:
-        return f"{vendor}, size unknown"
+        return f"{vendor} of unknown size"
     return f"{vendor} {'up to' if pair.size_mm <= split_mm else 'over'} {split_mm:g} mm"
 
 
@@ -208,17 +224,13 @@ def _stratum(pair: PatientPair, split_mm: float) -> str:
 def _judged(seen: _Evidence) -> PromotionDecision:
     objections = [text for check in _CHECKS for text in check(seen)]
     gain = _gain(seen)
-    if objections:
-        verdict, reason = "refuse", "; ".join(objections)
-    elif gain is None:
-        verdict, reason = "refuse", f"no worse, but better nowhere: {_figures(seen.overall)}"
-    else:
-        verdict, reason = "promote", f"no worse, and {gain}: {_figures(seen.overall)}"
+    overall = seen.comparisons[0]
+    unless = f"no worse, {f'and {gain}' if gain else 'but better nowhere'}: {_figures(overall)}"
     return PromotionDecision(
-        verdict="promote" if verdict == "promote" else "refuse",
-        reason=reason,
-        patients=seen.overall.patients,
-        comparisons=(seen.overall, *([seen.kidney] if seen.kidney else []), *seen.strata),
+        verdict="promote" if gain and not objections else "refuse",
+        reason="; ".join(objections) or unless,
+        patients=overall.patients,
+        comparisons=seen.comparisons,
         masses=seen.masses,
         lost_masses=seen.lost,
         gained_masses=seen.gained,
@@ -226,12 +238,11 @@ def _judged(seen: _Evidence) -> PromotionDecision:
 
 
 def _compared(seen: _Evidence) -> list[str]:
-    groups = [seen.overall, *seen.strata, *([seen.kidney] if seen.kidney else [])]
-    return [f"not shown to be no worse in {_figures(group)}" for group in groups if not group.no_worse]
+    return [f"not shown to be no worse in {_figures(group)}" for group in seen.comparisons if not group.no_worse]
 
 
 def _lost(seen: _Evidence) -> list[str]:
-    allowed = math.ceil(seen.rule.lost_share * seen.found_before)
+    allowed = math.ceil(seen.rule.lost_share * seen.found_before - _ROUNDING)
     if seen.lost <= allowed:
         return []
     return [f"misses {seen.lost} of {seen.found_before} masses that the champion finds; at most {allowed} may be"]
@@ -240,21 +251,21 @@ def _lost(seen: _Evidence) -> list[str]:
 def _false(seen: _Evidence) -> list[str]:
     if seen.more_false <= seen.rule.more_false_masses:
         return []
-    tolerated = seen.rule.more_false_masses
-    return [f"proposes {seen.more_false:.2f} more false masses per patient; at most {tolerated:g} are tolerated"]
+    tolerated = f"at most {seen.rule.more_false_masses:g} are tolerated"
+    return [f"proposes {seen.more_false:.2f} more false masses per patient; {tolerated}"]
 
 
 _CHECKS: tuple[Callable[[_Evidence], list[str]], ...] = (_compared, _lost, _false)
 
 
-def _gain(seen: _Evidence) -> str | None:
-    """Where the challenger improves; None when nowhere."""
-    if seen.overall.difference > 0:
+def _gain(seen: _Evidence) -> str:
+    """Where the challenger improves; empty when nowhere."""
+    if seen.comparisons[0].difference > 0:
         return "better on average"
     if seen.new_scanners:
         return f"trained on a scanner that the champion never saw ({', '.join(seen.new_scanners)})"
-    surely = [group for group in (*seen.strata, *([seen.kidney] if seen.kidney else [])) if group.lower > 0]
-    return f"surely better in {surely[0].measure} of {surely[0].group}" if surely else None
+    surely = next((group for group in seen.comparisons if group.lower > 0), None)
+    return f"surely better in {surely.measure} of {surely.group}" if surely else ""
 
 
 def _figures(group: GroupComparison) -> str:

@@ -1,47 +1,107 @@
-"""Answer errors with what was seen and what was expected, on top of MONAI Label's ASGI application."""
+"""Our own ASGI application around MONAI Label's app: built from the table of routes, put in the framework's place."""
 
 from __future__ import annotations
 
-import json
+import atexit
 import logging
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from monailabel.interfaces.exception import MONAILabelException
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from monailabel.interfaces.app import MONAILabelApp
 
-from lib.domain.errors import RenalError
-from lib.web import listing
+from lib.accounts.tokens import Tokens
+from lib.accounts.users import UserFile
+from lib.configs.server import ServerSettings
+from lib.web import errors
+from lib.web.admission import Admission
+from lib.web.door import Door, Guard
+from lib.web.lanes import Lane
+from lib.web.routes import ROUTES
+from lib.web.sessions import Sessions
+from lib.web.table import Lanes, Row
+from lib.web.tracing import Tracing, tag_logs
+from lib.web.uploads import ProcessFolder
 
 logger = logging.getLogger(__name__)
 
+_LOGINS, _LOGIN_QUEUE = 2, 20
+_EXPORTS, _EXPORT_QUEUE = 1, 2
 
-def install(app: FastAPI) -> None:
-    """Add the error answers to a running application.
 
-    MONAI Label builds its application before ours exists, and Starlette freezes the handlers at the first event;
-    dropping the built stack makes it build again, with ours, at the next request.
+def open_door(app: MONAILabelApp, settings: ServerSettings) -> Door:
+    """Make the parts of a server; ``close`` ends its threads."""
+    users = UserFile(settings.users_file)
+    door = Door(
+        app=app,
+        settings=settings,
+        admission=Admission(users, Tokens(users, settings.token_hours), settings.metrics_token),
+        lanes={
+            Lanes.INFER: Lane("infer", workers=settings.infer_workers, queue=settings.infer_queue),
+            Lanes.EXPORT: Lane("export", workers=_EXPORTS, queue=_EXPORT_QUEUE),
+            Lanes.LOGIN: Lane("login", workers=_LOGINS, queue=_LOGIN_QUEUE),
+        },
+        sessions=Sessions(minutes=settings.session_minutes),
+    )
+    for name, lane in door.lanes.items():
+        door.metrics.watch(f"renal_{name}_jobs", f"Jobs of the lane {name} that run or wait.", partial(_jobs, lane))
+    return door
+
+
+def build(door: Door) -> FastAPI:
+    """Make the application: every row of the table behind its guard, and nothing else."""
+    app = FastAPI(
+        title=door.app.name or "renal-loop",
+        version=door.app.version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.door = door
+    errors.install(app)
+    app.add_middleware(Tracing, metrics=door.metrics)
+    for row in ROUTES:
+        route = _route(row)
+        route.app = Guard(route.app, row, door)
+        app.router.routes.append(route)
+    return app
+
+
+def install(app: MONAILabelApp, conf: Mapping[str, Any]) -> None:
+    """Let the server that is starting answer with our application, whichever command started it.
+
+    MONAI Label's application exists before ours can; from here on it hands every request over.
     """
-    listing.install(app)
-    app.add_exception_handler(RenalError, _renal_error)
-    app.add_exception_handler(MONAILabelException, _framework_error)
-    app.add_exception_handler(json.JSONDecodeError, _bad_json)
-    app.middleware_stack = None
+    from monailabel.app import app as framework
+
+    folder = ProcessFolder()
+    atexit.register(folder.remove)
+    tempfile.tempdir = str(folder.path)
+    tag_logs()
+    door = open_door(app, ServerSettings.from_conf(conf))
+    atexit.register(door.close)
+    if not door.admission.login_required:
+        logger.warning("no users: anyone on this machine, and nobody else, may do everything (main.py users add)")
+    framework.middleware_stack = build(door)
 
 
-def _renal_error(request: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, RenalError) else RenalError.status
-    return _answer(request, status, type(error).__name__, str(error))
+def _route(row: Row) -> APIRoute:
+    return APIRoute(
+        row.path,
+        row.endpoint or _never,
+        methods=[row.method],
+        include_in_schema=row.in_schema,
+        name=f"{row.method} {row.path}",
+        summary=(row.endpoint.__doc__ or "").strip().splitlines()[0] if row.endpoint else None,
+    )
 
 
-def _framework_error(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, 400, "BadRequestError", str(getattr(error, "msg", "the request cannot be carried out")))
+def _never() -> None:
+    """The guard of a closed route answers before this."""
 
 
-def _bad_json(request: Request, _: Exception) -> JSONResponse:
-    return _answer(request, 400, "BadRequestError", "a parameter is not JSON; expected a JSON object")
-
-
-def _answer(request: Request, status: int, kind: str, detail: str) -> JSONResponse:
-    route = getattr(request.scope.get("route"), "path", "unknown route")  # the pattern: ids and names stay out of logs
-    logger.warning("%s %s answered %d %s: %s", request.method, route, status, kind, detail)
-    return JSONResponse({"detail": detail, "error": kind}, status_code=status)
+def _jobs(lane: Lane) -> float:
+    return lane.jobs

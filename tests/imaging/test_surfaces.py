@@ -41,6 +41,7 @@ def test_an_oblique_grid_changes_no_distance() -> None:
     assert oblique.surface_dice(TOLERANCE_MM) == straight.surface_dice(TOLERANCE_MM)
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # of MONAI's own making
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_distances_agree_with_monai(seed: int) -> None:

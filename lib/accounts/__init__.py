@@ -1,0 +1,1 @@
+"""Who may use the server: local users, their roles, their tokens."""

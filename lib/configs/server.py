@@ -1,0 +1,76 @@
+"""Settings of the HTTP server: ``--conf NAME VALUE``, else ``RENAL_LOOP_NAME`` in the environment, else the default."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from lib.configs.settings import ENVIRONMENT_PREFIX
+from lib.domain.errors import BadRequestError
+
+_NO_HOME = ".config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What a site may change.
+
+    Attributes:
+        users: File of the local users.
+        token_hours: How long a login lasts.
+        infer_workers: Inferences at once.
+        infer_queue: Inferences that may wait; more are refused.
+        timeout_s: Longest time until an answer begins, upload included.
+        upload_mb: Largest body of a request, in 10⁶ bytes.
+        upload_megavoxels: Largest uploaded image or label, in 10⁶ voxels.
+        session_minutes: How long an uploaded image is kept that belongs to no cohort.
+        metrics_token: What a metrics collector sends as ``Authorization: Bearer``; empty, only an admin may read them.
+        pacs_timeout_s: Longest wait for the PACS.
+    """
+
+    users: str = ""
+    token_hours: float = 12.0
+    infer_workers: int = 1
+    infer_queue: int = 8
+    timeout_s: float = 120.0
+    upload_mb: float = 512.0
+    upload_megavoxels: float = 128.0
+    session_minutes: float = 60.0
+    metrics_token: str = ""
+    pacs_timeout_s: float = 30.0
+
+    @classmethod
+    def from_conf(cls, conf: Mapping[str, str]) -> ServerSettings:
+        """Read the settings of a server.
+
+        Raises:
+            BadRequestError: When a number is not a positive one.
+        """
+        given: dict[str, str | int | float] = {}
+        for item in fields(cls):
+            text = conf.get(item.name, os.environ.get(ENVIRONMENT_PREFIX + item.name.upper()))
+            if text is not None:
+                given[item.name] = text if item.type == "str" else _number(item.name, text, whole=item.type == "int")
+        return cls(**given)  # type: ignore[arg-type]
+
+    @property
+    def users_file(self) -> Path:
+        """Where the local users are; outside repository and cohort."""
+        if self.users:
+            return Path(self.users)
+        base = os.environ.get("XDG_CONFIG_HOME")
+        return (Path(base) if base else Path.home() / _NO_HOME) / "renal-loop" / "users.json"
+
+
+def _number(name: str, text: str, *, whole: bool) -> int | float:
+    try:
+        number = int(text) if whole else float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        msg = f"setting {name} is {text!r}; expected a positive {'whole ' if whole else ''}number"
+        raise BadRequestError(msg)
+    return number
