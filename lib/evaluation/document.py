@@ -77,8 +77,13 @@ def make_report(inputs: Inputs, first: Outcomes, second: Outcomes | None, option
         schema_version=SCHEMA_VERSION,
         provenance=_provenance(inputs, (first, second), cases, options, score),
         counts=counts,
-        problems=tuple(
-            [*problems, *inputs.problems, *_refused(first), *case_problems(cases, records), *_small(results), *unpaired]
+        problems=(
+            *problems,
+            *inputs.problems,
+            *_refused(first),
+            *case_problems(cases, records),
+            *_small(results),
+            *unpaired,
         ),
         groups=tuple(_group(rule, cases) for rule in plan.rules),
         results=tuple(results),
