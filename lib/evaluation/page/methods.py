@@ -143,7 +143,8 @@ def _subgroups(report: Report) -> str:
     }[options.size_from]
     used = sorted({test.test for row in report.subgroups for test in row.tests if test.test})
     tested = (
-        f"Tests, on patients only: {listed(used)}. P values are corrected after Holm for every test of the same sequence."
+        f"Tests, on patients only: {listed(used)}. P values are corrected after Holm for every test of the same "
+        "sequence."
         if used
         else "No test could be made; the reasons stand under Subgroups."
     )
