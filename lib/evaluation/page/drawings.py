@@ -18,6 +18,7 @@ from lib.evaluation.page.wording import (
     DASH,
     count_of,
     criterion_title,
+    estimate,
     listed,
     number,
     p_value,
@@ -37,6 +38,7 @@ PUBLISHED_MEDIANS: Mapping[str, tuple[float, float]] = {
 _WIDTH_IN, _HEIGHT_IN = 3.7, 2.9
 _FEW = 3  # points that a cloud needs to say anything
 _LABEL_LENGTH = 28
+_LEAST_REACH = 0.05  # of a difference in DSC, so that two equal models look equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +238,7 @@ def _subgroups(report: Report, index: int, code: str) -> Drawing:
     middle = _median(everybody) if everybody else None
 
     def draw(figure: Figure) -> None:
-        plots.forest(figure, rows, "median DSC of the mass, with its interval", middle)
+        plots.forest(figure, rows, "median DSC of the mass, with its interval", middle, plots.UNIT)
 
     return _drawn(f"forest{index}", title, alt, draw, plots.forest_height_in(rows))
 
@@ -287,13 +289,13 @@ def _compared(index: int, group: str, results: Sequence[PairedResult]) -> Drawin
     ]
     if all(row.value is None for row in rows):
         return Drawing(title=title, alt="No plot: no image of this group was scored with both models.")
-    parts = [
-        f"{row.sequence} {number(row.difference.value)} ({span(row.difference.low, row.difference.high)})"
-        for row in results
-    ]
+    parts = [f"{row.sequence} {estimate(row.difference)}" for row in results]
+    reach = 1.1 * max(
+        abs(end) for row in rows for end in (row.value, row.low, row.high, _LEAST_REACH) if end is not None
+    )
 
     def draw(figure: Figure) -> None:
-        plots.forest(figure, rows, "difference in DSC, second − first", 0.0)
+        plots.forest(figure, rows, "difference in DSC, second − first", 0.0, (-reach, reach))
 
     alt = f"Mean difference in DSC, second minus first: {'; '.join(parts)}."
     return _drawn(f"compared{index}", title, alt, draw, plots.forest_height_in(rows))

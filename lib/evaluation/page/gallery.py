@@ -107,7 +107,8 @@ def _missed(case: CaseResult, missed: Sequence[ReferenceMass]) -> str:
         return "There is no prediction, which counts as one of nothing."
     size = f"{number(max(mass.diameter_mm for mass in missed), 0)} mm"
     if len(missed) < len(case.masses):
-        return f"{len(missed)} of {len(case.masses)} masses are missed, the largest of {size}."
+        which = f"is missed: {size}" if len(missed) == 1 else f"are missed, the largest of {size}"
+        return f"{len(missed)} of {len(case.masses)} masses {which}."
     where = "what was proposed lies elsewhere" if case.predicted else "nothing was proposed"
     if len(missed) == 1:
         return f"The mass of {size} is missed: {where}."

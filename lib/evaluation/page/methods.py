@@ -142,17 +142,21 @@ def _subgroups(report: Report) -> str:
         "column": "the cohort's column size_mm",
     }[options.size_from]
     used = sorted({test.test for row in report.subgroups for test in row.tests if test.test})
-    tested = f"Tests, on patients only: {listed(used)}. " if used else "No test could be made. "
-    factors = list(dict.fromkeys(row.factor for row in report.subgroups))
-    return (
-        f"Subgroups by {listed(factors)}; sizes are {origin}. {tested}P values are corrected after Holm for every test "
-        "of the same sequence."
+    tested = (
+        f"Tests, on patients only: {listed(used)}. P values are corrected after Holm for every test of the same "
+        "sequence."
+        if used
+        else "No test could be made; the reasons stand under Subgroups."
     )
+    factors = list(dict.fromkeys(row.factor for row in report.subgroups))
+    return f"Subgroups by {listed(factors)}; sizes are {origin}. {tested}"
 
 
 def _regression(report: Report) -> str:
     if not report.regressions:
         return ""
+    if all(row.status == "not_fitted" for row in report.regressions):
+        return "No linear regression of the DSC could be fitted; the reasons stand under Regression."
     return (
         "The DSC of the mass, one row an image with a mass, was explained by the factors with ordinary least squares; "
         "intervals and p values come from heteroscedasticity-consistent standard errors (HC3), collinearity is shown "

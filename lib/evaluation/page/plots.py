@@ -21,7 +21,7 @@ _MANY_POINTS = 1500  # more are drawn as one picture, not as thousands of elemen
 _LEGEND_COLUMNS = 3
 _ROW_IN = 0.225
 _BESIDE = ("axes fraction", "data")
-_UNIT = (-0.02, 1.02)  # of a share, with room for half a dot
+UNIT = (-0.02, 1.02)  # of a share, with room for half a dot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def box_plot(
         )
     axes.set_yticks(list(places), [f"{label}\nn = {len(values)}" for label, values in boxes.items()])
     axes.set_xlabel(axis_title)
-    axes.set_xlim(_UNIT)
+    axes.set_xlim(UNIT)
 
 
 def scatter(
@@ -102,7 +102,7 @@ def scatter(
         )
     axes.set(xlabel=titles[0], ylabel=titles[1])
     axes.set_xlim(0, furthest)
-    axes.set_ylim(_UNIT)
+    axes.set_ylim(UNIT)
     _grid(axes)
     _legend(figure, len(series))
 
@@ -116,7 +116,7 @@ def froc(figure: Figure, curves: Mapping[str, tuple[Sequence[float], Sequence[fl
         axes.plot(false_positives[-1:], sensitivity[-1:], "o", color=style["color"], markersize=4, clip_on=False)
     axes.set(xlabel="false positives per scan", ylabel="sensitivity per mass")
     axes.set_xlim(0, furthest)
-    axes.set_ylim(_UNIT)
+    axes.set_ylim(UNIT)
     _grid(axes)
     _legend(figure, len(curves))
 
@@ -152,7 +152,9 @@ def residuals(figure: Figure, fitted: Sequence[float], residual: Sequence[float]
     right.set(xlabel="normal quantile", ylabel="residual")
 
 
-def forest(figure: Figure, rows: Sequence[ForestRow], axis_title: str, middle: float | None) -> None:
+def forest(
+    figure: Figure, rows: Sequence[ForestRow], axis_title: str, middle: float | None, limits: tuple[float, float]
+) -> None:
     """One line a row: value, interval and a note at the right; a vertical line at ``middle``."""
     axes = figure.subplots()
     if middle is not None:
@@ -172,8 +174,7 @@ def forest(figure: Figure, rows: Sequence[ForestRow], axis_title: str, middle: f
     axes.set_ylim(0.4, len(rows) + 0.6)
     axes.set_xlabel(axis_title)
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
-    if all(0 <= limit <= 1 for row in rows for limit in (row.value, row.low, row.high) if limit is not None):
-        axes.set_xlim(_UNIT)
+    axes.set_xlim(limits)
 
 
 def forest_height_in(rows: Sequence[ForestRow]) -> float:

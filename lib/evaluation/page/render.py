@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from lib.imaging.volume import write_bytes
 
 PAGE_FILE = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
-logger = logging.getLogger(__name__)
 
 
 def write_page(report: Report, files: Sequence[CaseFiles], folder: Path) -> Path:

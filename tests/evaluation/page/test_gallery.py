@@ -56,7 +56,7 @@ def test_no_more_than_the_most_are_shown_and_each_sequence_has_its_worst(case: C
         ((None,), (), (5, 0), "The mass of 25 mm is missed: nothing was proposed."),
         ((None,), (0.5,), (5, 1), "The mass of 25 mm is missed: what was proposed lies elsewhere."),
         ((None, None), (), (5, 0), "All 2 masses, the largest of 25 mm, are missed: nothing was proposed."),
-        ((0.9, None), (), (5, 4), "1 of 2 masses are missed, the largest of 25 mm. Found; the outlines differ"),
+        ((0.9, None), (), (5, 4), "1 of 2 masses is missed: 25 mm. Found; the outlines differ"),
         ((0.9,), (), (5, 2), "Found, but less than half of the volume is outlined: 2.0 ml proposed for 5.0 ml."),
         ((0.9,), (), (5, 11), "Found, but more than twice the volume is outlined: 11.0 ml proposed for 5.0 ml."),
         ((0.9,), (0.5, 0.4), (5, 5), "2 proposed masses with 2.0 ml find nothing."),

@@ -105,6 +105,18 @@ def test_methods_leave_out_what_was_not_done(example: Report) -> None:
     assert not titles & {"Comparison of two models", "Regression", "Subgroups"}
 
 
+def test_methods_claim_no_regression_and_no_test_that_was_not_made(example: Report) -> None:
+    none = replace(
+        example,
+        regressions=tuple(replace(row, status="not_fitted") for row in example.regressions),
+        subgroups=tuple(replace(row, tests=()) for row in example.subgroups),
+    )
+    text = {paragraph.title: paragraph.text for paragraph in methods(none)}
+    assert text["Regression"].startswith("No linear regression")
+    assert "No test could be made" in text["Subgroups"]
+    assert "Holm" not in text["Subgroups"]
+
+
 def test_the_first_sentence_counts_what_was_left_out(example: Report) -> None:
     counts = replace(example.counts, scored=1, scored_patients=1, masses=2, excluded=0)
     assert lead(replace(example, counts=counts, problems=())) == (
