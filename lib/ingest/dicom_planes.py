@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import DA, TM, format_number_as_ds
 
 from lib.domain.errors import BadDicomError, GeometryError
 from lib.imaging.geometry import check_same_grid
@@ -23,6 +23,7 @@ _EMPTY_IF_ABSENT = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
+_MOMENTS: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 _SIGNED = 1e-2  # tolerated difference from a permutation with signs
 
 
@@ -115,7 +116,19 @@ def _complete(image: Dataset, step_mm: float) -> Dataset:
         if not header.get("SliceThickness"):
             header.pop("SliceThickness", None)  # its element belongs to the image, which must stay as it is
             header.SliceThickness = format_number_as_ds(step_mm)
+        for keyword, kind in _MOMENTS.items():
+            if not _is_moment(header[keyword].value, kind):  # what an anonymiser put there is no date
+                header.pop(keyword)
+                setattr(header, keyword, None)
     return header
+
+
+def _is_moment(value: object, kind: type[DA] | type[TM]) -> bool:
+    try:
+        kind(str(value or ""))
+    except ValueError:
+        return False
+    return True
 
 
 def lay_on(label: Volume, grid: Grid | Volume) -> Volume:

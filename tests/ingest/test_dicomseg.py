@@ -301,6 +301,8 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, origin: Origin) -> None:
 def test_a_series_with_a_real_header_is_taken(file: str) -> None:
     first = pydicom.dcmread(REAL / file, stop_before_pixels=True)
     normal = np.cross(*np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3)))
+    if "ImagesInAcquisition" in first:
+        first.ImagesInAcquisition = 6
     images = []
     for number in range(6):
         image = deepcopy(first)
