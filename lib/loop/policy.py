@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lib.domain.errors import BadRequestError
 from lib.domain.records import RetrainDecision
+from lib.domain.sequences import get_sequence
 
 _GIB = 2**30
 
@@ -51,6 +52,7 @@ class RetrainRule:
 
         Raises:
             BadRequestError: When a figure is out of range, or a time or zone cannot be read.
+            UnknownSequenceError: When ``first`` names a code that is not in the table.
         """
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
@@ -62,6 +64,12 @@ class RetrainRule:
             raise BadRequestError(msg)
         self.quiet_hours()
         self.zone()
+        for code in self.order():
+            get_sequence(code)
+
+    def order(self) -> list[str]:
+        """Codes that go before others."""
+        return [code.strip() for code in self.first.split(",") if code.strip()]
 
     def quiet_hours(self) -> tuple[time, time] | None:
         """Local start and end; None when there are none.
@@ -251,7 +259,7 @@ def _since_last_run(state: SequenceState, now: datetime, rule: RetrainRule) -> t
 
 def _order(state: SequenceState, due: _Due, now: datetime, rule: RetrainRule) -> tuple[int, int, int, float, str]:
     """Stronger reason, then the site's order, then more new labels, then the longest wait, then the name."""
-    first = [code.strip() for code in rule.first.split(",")]
+    first = rule.order()
     place = first.index(state.code) if state.code in first else len(first)
     since = _since_last_run(state, now, rule)
     waited_s = float("inf") if since is None else since.total_seconds()

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from lib.domain.errors import BadRequestError
+from lib.domain.errors import BadRequestError, UnknownSequenceError
 from lib.domain.records import RetrainDecision
 from lib.loop.policy import Device, RetrainRule, SequenceState, Snapshot, decide_retraining
 
@@ -192,12 +192,12 @@ def test_ties_go_to_the_sites_order_then_labels_then_waiting_then_name() -> None
         SequenceState(code="C", new_labels=10, last_run=ago(11)),
         SequenceState(code="D", new_labels=11, last_run=ago(10)),
         SequenceState(code="E", new_labels=10),
-        SequenceState(code="F", new_labels=10, last_run=ago(10)),
+        SequenceState(code="NP", new_labels=10, last_run=ago(10)),
     ]
-    rule = RetrainRule(first="F, X")
+    rule = RetrainRule(first="NP, DP")
     for order in list(permutations(states))[::97]:
         found = decide_retraining(snapshot(*order), rule)
-        assert [item.sequence for item in found] == ["F", "D", "E", "C", "A", "B"]
+        assert [item.sequence for item in found] == ["NP", "D", "E", "C", "A", "B"]
 
 
 # ---- bad input
@@ -219,6 +219,11 @@ def test_ties_go_to_the_sites_order_then_labels_then_waiting_then_name() -> None
 def test_a_rule_that_cannot_be_applied_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(BadRequestError, match=message):
         replace(RULE, **change)
+
+
+def test_a_code_that_is_no_sequence_cannot_go_first() -> None:
+    with pytest.raises(UnknownSequenceError, match="no sequence 'N'"):
+        RetrainRule(first="DP, N")
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
