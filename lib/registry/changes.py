@@ -77,6 +77,7 @@ class Registry:
             UnknownModelError: When there is no such version.
             BadWeightsError: When its weights are missing or not those that were recorded.
         """
+        _check_reason(reason)
         code = self.models.record(version).code
         with self._lock(code):
             self._adopt(code)
@@ -96,6 +97,7 @@ class Registry:
             UnknownModelError: When nothing served before.
             BadWeightsError: When its weights are missing or not those that were recorded.
         """
+        _check_reason(reason)
         with self._lock(code):
             self._adopt(code)
             serving = read_serving(self.models.folder(code))
@@ -132,9 +134,6 @@ class Registry:
     def _change(
         self, code: str, champion: ServedVersion, before: ServedVersion | None, *, who: str, reason: str, what: str
     ) -> Serving:
-        if not reason.strip():
-            msg = "the reason is empty; expected the sentence that an auditor will read"
-            raise BadRequestError(msg)
         self._check(code, champion)
         serving = Serving(champion=champion, previous=before, changed=_now(), who=who, reason=reason)
         about = {"code": code, "version": champion.version, "before": before.version if before else ""}
@@ -237,6 +236,12 @@ def _serves(code: str, serving: Serving, why: str = "") -> AuditEvent:
     champion = serving.champion
     about = {"code": code, "version": champion.version, "sha256": champion.sha256, "changed": serving.changed}
     return AuditEvent(who=serving.who, what=audit.MODEL_SERVES, why=why or serving.reason, about=about)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        msg = "the reason is empty; expected the sentence that an auditor will read"
+        raise BadRequestError(msg)
 
 
 def _now() -> str:
