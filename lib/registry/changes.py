@@ -8,6 +8,7 @@ lock, then the audit log's.
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 from collections.abc import Mapping
@@ -250,4 +251,7 @@ def _now() -> str:
 
 def person() -> str:
     """Login name of the person at the command line."""
-    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user need not have a name
+        return f"uid {os.getuid()}"
