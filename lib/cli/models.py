@@ -150,7 +150,11 @@ def report_(
 
     settings = Settings.from_conf({})
     record = settings.models().record(version)
-    history = [entry for entry in settings.audit().entries() if entry["about"].get("version") == version]
+    history = [
+        entry
+        for entry in settings.audit().entries()
+        if version in (entry["about"].get("version"), entry["about"].get("before"))
+    ]
     serving = read_serving(settings.models().folder(record.code))
     write_bytes(page(record, serving, history).encode(), out)
     report({"version": version, "out": str(out)}, as_json=json_)
