@@ -16,7 +16,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 mlflow-ui: $(VENV)/.installed
-	PYTHONPATH=$(VENV)/mlflow $(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(LIVE)/mlflow/mlflow.sqlite --host $(HOST) --port 5000
+	MLFLOW_DISABLE_TELEMETRY=true PYTHONPATH=$(VENV)/mlflow $(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(LIVE)/mlflow/mlflow.sqlite --host $(HOST) --port 5000
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError
 from lib.domain.sequences import SEQUENCES, get_sequence
 from lib.registry.changes import person
-from lib.registry.figures import finite
+from lib.registry.figures import figures_of, finite, flat
 from lib.registry.models import ModelFolder
 from lib.registry.serving import Serving, read_serving
 from lib.registry.versions import VersionRecord, version_in
@@ -70,9 +70,9 @@ def show(version: str, json_: JsonFlag = False) -> None:
     decision = document.pop("decision")
     labels = training.pop("labels", [])
     epochs = training.pop("epochs", [])
-    lines = {**document, "verdict": record.verdict, "reason": record.reason}
-    lines |= {"trained on": f"{len(labels)} labels in {len(epochs)} epochs"} if training else {}
-    report({**lines, **training, **{f"gate {name}": value for name, value in decision.items()}}, as_json=False)
+    seen = f"{len(labels)} labels in {len(epochs)} epochs" if training else "not recorded"
+    facts = {**document, "verdict": record.verdict, "reason": record.reason, "trained on": seen}
+    report({**facts, **dict(flat(training)), **dict(flat(figures_of(decision)))}, as_json=False)
 
 
 def _state(models: ModelFolder, code: str) -> tuple[Serving | None, Path | None]:
@@ -150,7 +150,11 @@ def report_(
 
     settings = Settings.from_conf({})
     record = settings.models().record(version)
-    history = [entry for entry in settings.audit().entries() if entry["about"].get("version") == version]
+    history = [
+        entry
+        for entry in settings.audit().entries()
+        if version in (entry["about"].get("version"), entry["about"].get("before"))
+    ]
     serving = read_serving(settings.models().folder(record.code))
     write_bytes(page(record, serving, history).encode(), out)
     report({"version": version, "out": str(out)}, as_json=json_)

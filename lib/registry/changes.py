@@ -8,6 +8,7 @@ lock, then the audit log's.
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 from collections.abc import Mapping
@@ -77,6 +78,7 @@ class Registry:
             UnknownModelError: When there is no such version.
             BadWeightsError: When its weights are missing or not those that were recorded.
         """
+        _check_reason(reason)
         code = self.models.record(version).code
         with self._lock(code):
             self._adopt(code)
@@ -96,6 +98,7 @@ class Registry:
             UnknownModelError: When nothing served before.
             BadWeightsError: When its weights are missing or not those that were recorded.
         """
+        _check_reason(reason)
         with self._lock(code):
             self._adopt(code)
             serving = read_serving(self.models.folder(code))
@@ -132,9 +135,6 @@ class Registry:
     def _change(
         self, code: str, champion: ServedVersion, before: ServedVersion | None, *, who: str, reason: str, what: str
     ) -> Serving:
-        if not reason.strip():
-            msg = "the reason is empty; expected the sentence that an auditor will read"
-            raise BadRequestError(msg)
         self._check(code, champion)
         serving = Serving(champion=champion, previous=before, changed=_now(), who=who, reason=reason)
         about = {"code": code, "version": champion.version, "before": before.version if before else ""}
@@ -239,10 +239,19 @@ def _serves(code: str, serving: Serving, why: str = "") -> AuditEvent:
     return AuditEvent(who=serving.who, what=audit.MODEL_SERVES, why=why or serving.reason, about=about)
 
 
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        msg = "the reason is empty; expected the sentence that an auditor will read"
+        raise BadRequestError(msg)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def person() -> str:
     """Login name of the person at the command line."""
-    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user need not have a name
+        return f"uid {os.getuid()}"

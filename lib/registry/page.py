@@ -109,6 +109,7 @@ def _text(value: object) -> str:
 def _curve(epochs: Sequence[EpochReport]) -> str:
     """Loss and validation Dice by epoch, as an SVG picture."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8.4, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -124,6 +125,7 @@ def _curve(epochs: Sequence[EpochReport]) -> str:
         right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     picture = io.StringIO()
     figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
     text = picture.getvalue()

@@ -167,11 +167,14 @@ def test_lists_are_readable_without_json(run, live: Path) -> None:
 
 
 def test_the_report_is_one_page_with_every_part_and_no_link_outside(run, live: Path, tmp_path: Path) -> None:
+    run("promote", "CP-b", "--reason", "by hand")
+    run("rollback", "CP", "--reason", "and away again")
     assert run("report", "CP-b", "--out", tmp_path / "page.html")[0] == 0
     text = (tmp_path / "page.html").read_text()
     headings = ("Description of modifications", "Modification protocol", "Results", "Decision", "Impact assessment")
     assert all(f"{heading}</h2>" in text for heading in headings)
     assert "GE up to 20 mm" in text
+    assert "and away again" in text
     assert "says refuse &lt;of it&gt;" in text
     assert "lies above -0.05" in text
     assert "22" * 32 in text

@@ -52,6 +52,7 @@ def test_a_change_without_a_reason_changes_nothing(registry: Registry, trained, 
     trained("v1")
     with pytest.raises(BadRequestError, match="the reason is empty"):
         registry.promote("v1", who="ann", reason=reason)
+    assert [record.version for record in registry.models.records("CP")] == ["v1"]
     assert served(registry) == "shipped"
     assert noted(registry, "model.promote") == []
 
