@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +93,21 @@ class RenalApp(MONAILabelApp):
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
         self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
-        self._keep_lease(request["image"])
+        self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
         """Let go of a submitted image."""
-        WorkList(self.datastore().store).release(image_id)
+        self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
 
-    def _keep_lease(self, image_id: str) -> None:
+    def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
+        """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
         try:
-            WorkList(self.datastore().store).renew(image_id)
-        except StorageError as error:  # the reader gets the proposal all the same
-            logger.warning("a lease could not be renewed: %s", error)
+            tell(WorkList(self.datastore().store))
+        except StorageError as error:
+            logger.warning("a lease could not be changed: %s", error)
 
     def _look_ahead(self) -> None:
         if self.ahead:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from highdicom import AlgorithmIdentificationSequence
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
+from pydicom.sr import codedict
 from pydicom.uid import UID, generate_uid
 
 import lib.ingest.highdicom_fit  # noqa: F401 - before highdicom is used
 from lib import __version__
 from lib.domain.errors import BadRequestError
 
+codes: Any = codedict.codes  # its names are looked up when they are used
 APP = "renal-loop"
 _UTF8 = "ISO_IR 192"
 MANUAL, SEMIAUTOMATIC, AUTOMATIC = "MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"

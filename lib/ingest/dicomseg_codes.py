@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+<<<<<<< HEAD
 from typing import cast
+=======
+from typing import Any
+>>>>>>> dicomseg
 
 from highdicom.color import CIELabColor
 from highdicom.sr import CodedConcept
@@ -37,10 +41,17 @@ def cielab(colour: tuple[int, int, int]) -> tuple[int, int, int]:
     """An sRGB colour in DICOM's encoding of CIELab, through colour profiles: L*, a* and b* for white point D50."""
     pixel = Image.new("RGB", (1, 1), colour)
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+<<<<<<< HEAD
     lab = cast("Image.Image", ImageCms.profileToProfile(pixel, *profiles, outputMode="LAB"))
     lightness, a_star, b_star = cast("tuple[int, int, int]", lab.getpixel((0, 0)))  # 0 to 255; a* and b* with 128 added
     first, second, third = CIELabColor(lightness / 255 * 100, a_star - 128, b_star - 128).value
     return int(first), int(second), int(third)
+=======
+    lab: Any = ImageCms.profileToProfile(pixel, *profiles, outputMode="LAB")
+    lightness, a_star, b_star = lab.getpixel((0, 0))  # 0 to 255; a* and b* with 128 added
+    encoded = CIELabColor(lightness / 255 * 100, a_star - 128, b_star - 128).value
+    return encoded[0], encoded[1], encoded[2]
+>>>>>>> dicomseg
 
 
 def structure_of(segment: Dataset) -> str | None:

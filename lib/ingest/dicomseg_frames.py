@@ -73,11 +73,18 @@ def check_frames(dataset: Dataset, frames: Sequence[Frame]) -> None:
     if unknown := {frame.segment for frame in frames} - described - {0}:
         msg = f"a frame belongs to segment {min(unknown)}, which is not described; expected one of {sorted(described)}"
         raise BadDicomError(msg)
+<<<<<<< HEAD
     for twice, count in Counter(frames).most_common(1):
         if count == 1:
             break
         msg = f"{count} frames of segment {twice.segment} lie on plane {twice.plane + 1}; expected one at most"
         raise BadDicomError(msg)
+=======
+    for frame, count in Counter(frames).most_common(1):
+        if count > 1:
+            msg = f"{count} frames of segment {frame.segment} lie on plane {frame.plane + 1}; expected one at most"
+            raise BadDicomError(msg)
+>>>>>>> dicomseg
 
 
 def _check_series(dataset: Dataset, planes: Planes) -> None:

@@ -25,13 +25,12 @@ from highdicom.sr import (
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 
 from lib.domain.errors import BadLabelError
 from lib.domain.structures import KIDNEY_REGION, MASS, SIDES, STRUCTURES
 from lib.imaging.volume import Volume
 from lib.ingest.dicom_masses import TrackedMass, tracked_masses
-from lib.ingest.dicom_origin import APP, EQUIPMENT, Origin, uid_of
+from lib.ingest.dicom_origin import APP, EQUIPMENT, Origin, codes, uid_of
 from lib.ingest.dicom_planes import Planes, lay_on, planes_of
 from lib.ingest.dicom_slices import quiet_pydicom
 from lib.ingest.dicomseg_codes import concept
