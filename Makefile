@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 STUDIES ?= data/demo
 HOST ?= 127.0.0.1
 PORT ?= 8000
+LIVE ?= model/live
 
-.PHONY: serve test lint format install weights clean
+.PHONY: serve test lint format install mlflow-ui weights clean
 
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
 	$(BIN)/python main.py serve --studies $(STUDIES) --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+mlflow-ui: $(VENV)/.installed
+	PYTHONPATH=$(VENV)/mlflow $(BIN)/python -m mlflow ui --backend-store-uri sqlite:///$(LIVE)/mlflow/mlflow.sqlite --host $(HOST) --port 5000
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -30,9 +34,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # requirements.txt is complete, so nothing else is resolved; the second line adds what torch's own build needs (CUDA).
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+# MLflow lies apart (requirements-mlflow.txt says why).
+$(VENV)/.installed: requirements.txt requirements-mlflow.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/mlflow -r requirements-mlflow.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

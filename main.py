@@ -7,6 +7,9 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,29 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
+from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, train_tasks
-from lib.domain.errors import BadRequestError, UnknownModelError
+from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.upkeep import sync_soon
+from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
+from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
+from lib.loop.repeat import Repeating
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
+
+logger = logging.getLogger(__name__)
+
+TRAINING_NICENESS = 10
+LOOK_AHEAD_S = 30.0
+DECIDE_AGAIN_S = 60.0
 
 
 class RenalApp(MONAILabelApp):
@@ -34,7 +48,7 @@ class RenalApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
-        self.ahead: AheadOfReaders | None = None
+        self.ahead: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -50,7 +64,7 @@ class RenalApp(MONAILabelApp):
         if self.studies.startswith(("http://", "https://")):
             msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
             raise BadRequestError(msg)
-        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store))
+        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
@@ -58,7 +72,7 @@ class RenalApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
-        return dict(train_tasks(self.settings))
+        return dict(train_tasks(self.settings, lambda: sync_soon(self.settings)))
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
@@ -78,20 +92,31 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        store = self.datastore().store
-        store.record_proposal(request["image"], request["model"], result["params"]["model_version"])
-        WorkList(store).renew(request["image"])
+        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
+        self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
         """Let go of a submitted image."""
-        WorkList(self.datastore().store).release(image_id)
+        self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+
+    def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
+        """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
+        try:
+            tell(WorkList(self.datastore().store))
+        except StorageError as error:
+            logger.warning("a lease could not be changed: %s", error)
 
     def _look_ahead(self) -> None:
         if self.ahead:
-            self.ahead.look()
+            self.ahead.soon()
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Train in the process that the server started for it, behind everything that readers wait for."""
+        os.nice(TRAINING_NICENESS)
+        return dict(super().train(request))
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""
@@ -102,12 +127,28 @@ class RenalApp(MONAILabelApp):
     def on_init_complete(self) -> None:
         """Finish the server; a training process never comes here."""
         super().on_init_complete()
+        sync_soon(self.settings)
         from lib.web.app import install
 
         install(self, self.conf)
         if self.settings.ahead:
-            self.ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        if self.settings.schedule:
+            schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
+            Repeating("retraining", schedule, DECIDE_AGAIN_S).start()
+
+    @staticmethod
+    def _in_training() -> str:
+        """Code of the sequence whose run is under way; empty when none is."""
+        task, _ = AsyncTask.status("train", check_if_running=True)
+        model = task["request"]["model"] if task else ""
+        return next((code for code in SEQUENCES if task_name(code) == model), "")
+
+    @staticmethod
+    def _start_training(code: str, device: str) -> None:
+        AsyncTask.run("train", {"model": task_name(code), "device": device})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from lib.domain.cohort import format_cohort
 from lib.domain.records import CaseRecord
 from lib.domain.sequences import SEQUENCES, SequenceSpec
 from lib.imaging.volume import Volume, write_volume
 
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.load_profile("steady")
 SPACING_MM = (3.0, 3.0, 6.0)
 SET_BY_TOOLS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR", "CUBLAS_WORKSPACE_CONFIG")
 

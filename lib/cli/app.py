@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from lib.cli import imports, phantom, predict, recogniser, serve, train, users
+from lib.cli import (
+    doctor,
+    evaluate,
+    export,
+    imports,
+    models,
+    phantom,
+    predict,
+    propagate,
+    recogniser,
+    serve,
+    train,
+    users,
+)
 from lib.domain.errors import RenalError
 
 FAILED, BAD_INPUT = 1, 2
@@ -17,9 +30,14 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 app.command()(serve.serve)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
+app.command()(export.export)
 app.command()(predict.predict)
+app.command()(propagate.propagate)
 app.command()(train.train)
+app.command()(doctor.doctor)
+app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
+app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="users")
 
 

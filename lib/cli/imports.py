@@ -14,8 +14,8 @@ import typer
 from lib.cli.report import JsonFlag, report
 
 if TYPE_CHECKING:
+    from lib.domain.ledger import SeriesRow
     from lib.ingest.dicom import ImportResult
-    from lib.ingest.ledger import SeriesRow
 
 DEFAULT_KEY = Path("~/.config/renal-loop/import.key")
 ALREADY = "already there"
@@ -36,7 +36,7 @@ def import_(
     """Import DICOM under pseudonyms; every series is listed with what it was taken for and what became of it."""
     from lib.ingest.dicom import import_dicom
 
-    progress = _Progress()
+    progress = Progress()
     try:
         result = import_dicom(
             dicom, into, centre=centre, key_file=key, decisions=decide or [], on_progress=progress.show
@@ -86,7 +86,7 @@ def _print_table(result: ImportResult) -> None:
     print()
 
 
-class _Progress:
+class Progress:
     """One line on stderr that is written over; on a pipe, a line now and then."""
 
     def __init__(self) -> None:

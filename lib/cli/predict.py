@@ -14,6 +14,7 @@ from lib.domain.cohort import COHORT_TABLE, read_cohort, record_of, recorded_seq
 from lib.domain.errors import BadCohortError, RenalError
 from lib.domain.records import CaseRecord
 from lib.domain.sequences import get_sequence
+from lib.imaging.sidecar import read_sidecar
 from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, read_volume, write_bytes, write_volume
 
 AUTO = "auto"
@@ -30,7 +31,6 @@ def predict(
     """Propose labels; an image that cannot be used is reported and the others go on."""
     from lib.configs.settings import Settings
     from lib.infers.propose import Proposer
-    from lib.ingest.recognise import read_sidecar
 
     requested = "" if sequence == AUTO else get_sequence(sequence).code
     proposer = Proposer(Settings.from_conf({}).models(), device)

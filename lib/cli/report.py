@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -18,3 +18,14 @@ def report(result: Mapping[str, object], *, as_json: bool) -> None:
     else:
         for name, value in result.items():
             print(f"{name:>16}  {value}")
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows that have the same columns, for a person."""
+    if not rows:
+        print("nothing yet")
+        return
+    columns = [[name, *(str(row[name]) for row in rows)] for name in rows[0]]
+    widths = [max(map(len, column)) for column in columns]
+    for cells in zip(*columns, strict=True):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

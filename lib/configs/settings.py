@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from lib.configs.rules import read_rule
 from lib.domain.errors import BadRequestError
+from lib.loop.label_quality import LabelRule
+from lib.loop.policy import RetrainRule
 from lib.loop.splits import DEFAULT_SALT
+from lib.registry.audit import AuditLog
+from lib.registry.changes import FEWEST_KEPT, Registry
 from lib.registry.models import ModelFolder
+from lib.registry.promotion import GateRule
 
 ENVIRONMENT_PREFIX = "RENAL_LOOP_"
 APP_FOLDER = Path(__file__).resolve().parents[2]
@@ -20,44 +26,69 @@ class Settings:
     """What a site may change.
 
     Attributes:
-        live: Folder that retrained models are written to.
+        live: Folder that retrained models, their registry and the audit log are written to.
+        keep: Weight files of so many versions per sequence are kept.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
+        schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
+        gate: Which challenger goes live; settings ``gate_...``.
+        retraining: When a sequence is trained again; settings ``retrain_...``.
+        labels: Which labels are suspicious; settings ``labels_...``.
     """
 
     live: str = str(APP_FOLDER / "model" / "live")
+    keep: int = 10
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
     ahead: int = 3
+    schedule: bool = True
     store: str = ""
+    gate: GateRule = field(default_factory=GateRule)
+    retraining: RetrainRule = field(default_factory=RetrainRule)
+    labels: LabelRule = field(default_factory=LabelRule)
 
     @classmethod
     def from_conf(cls, conf: Mapping[str, str]) -> Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number, or ``ahead`` not a whole one.
+            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` not a whole one, ``keep`` too small,
+                or a rule's figure is out of range.
         """
-        names = [item.name for item in fields(cls)]
-        found = {name: os.environ.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
-        found |= {name: conf[name] for name in names if name in conf}
-        given: dict[str, str] = {name: value for name, value in found.items() if value is not None}
+
+        def look_up(name: str) -> str | None:
+            return conf.get(name, os.environ.get(ENVIRONMENT_PREFIX + name.upper()))
+
+        given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
         return cls(
             live=given.get("live", cls().live),
+            keep=_keep(given.get("keep", str(cls().keep))),
             device=given.get("device", cls().device),
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
+            schedule=_switch("schedule", given.get("schedule", "on")),
+            gate=read_rule(GateRule, "gate", look_up),
+            retraining=read_rule(RetrainRule, "retrain", look_up),
+            labels=read_rule(LabelRule, "labels", look_up),
         )
 
     def models(self) -> ModelFolder:
         """Return the folders of the weights."""
         return ModelFolder(shipped=APP_FOLDER / "model" / "shipped", live=Path(self.live))
+
+    def audit(self) -> AuditLog:
+        """Return the log of what was done."""
+        return AuditLog(Path(self.live))
+
+    def registry(self) -> Registry:
+        """Return what changes which version serves."""
+        return Registry(models=self.models(), audit=self.audit(), keep=self.keep)
 
 
 def _count(name: str, text: str) -> int:
@@ -65,6 +96,13 @@ def _count(name: str, text: str) -> int:
         msg = f"setting {name} is {text!r}; expected a whole number, 0 or more"
         raise BadRequestError(msg)
     return int(text)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("on", "off"):
+        msg = f"setting {name} is {text!r}; expected 'on' or 'off'"
+        raise BadRequestError(msg)
+    return text == "on"
 
 
 def _minutes(text: str) -> float:
@@ -76,3 +114,10 @@ def _minutes(text: str) -> float:
         msg = f"setting minutes is {text!r}; expected a positive number"
         raise BadRequestError(msg)
     return minutes
+
+
+def _keep(text: str) -> int:
+    if not text.isdecimal() or int(text) < FEWEST_KEPT:
+        msg = f"setting keep is {text!r}; expected a whole number, {FEWEST_KEPT} or more"
+        raise BadRequestError(msg)
+    return int(text)

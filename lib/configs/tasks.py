@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.propose import Proposer
@@ -30,8 +33,16 @@ def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[
     return {AUTO: SequenceInfer(proposer, None, waiting), **by_code}
 
 
-def train_tasks(settings: Settings) -> dict[str, SequenceTrain]:
-    """One task per sequence."""
-    fit = FitSettings(minutes=settings.minutes, device=settings.device)
-    models = settings.models()
-    return {task_name(code): SequenceTrain(spec, models, fit, settings.salt) for code, spec in SEQUENCES.items()}
+def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None) -> dict[str, SequenceTrain]:
+    """One task per sequence; training leaves half of the CPU's cores to the readers.
+
+    Args:
+        settings: Of the installation.
+        on_change: Called after a version was added.
+    """
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads)
+    registry, salt, gate = settings.registry(), settings.salt, settings.gate
+    return {
+        task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change) for code, spec in SEQUENCES.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lib.domain.sequences import SEQUENCES
 
 COHORT_TABLE = "cohort.csv"
 COLUMNS = ("image_id", "patient_id", "sequence", "centre", "vendor", "scanner_model", "field_t")
+_FURTHER = re.compile(r"(?<=.)-study([2-9]|[1-9]\d+)$")  # before the code: a patient's second study, or a later one
 _NEEDED = ("image_id", "patient_id", "sequence")
 
 
@@ -91,12 +93,23 @@ def read_cohort(folder: Path) -> list[CaseRecord]:
         raise BadCohortError(msg) from None
 
 
+def image_id_of(patient_id: str, code: str, study: int = 1) -> str:
+    """Name an image: ``P001_CP``, and ``P001-study2_CP`` in the patient's second study."""
+    return f"{patient_id}_{code}" if study == 1 else f"{patient_id}-study{study}_{code}"
+
+
+def study_number(image_id: str) -> int:
+    """Which study of its patient an image belongs to, by its name."""
+    found = _FURTHER.search(image_id.rpartition("_")[0])
+    return int(found[1]) if found else 1
+
+
 def record_of(image_id: str) -> CaseRecord:
-    """Derive a record from an image id alone: ``<patient_id>_<code>``; sequence is empty when no code fits."""
-    patient_id, _, code = image_id.rpartition("_")
+    """Derive a record from an image id alone, as ``image_id_of`` makes it; sequence is empty when no code fits."""
+    case, _, code = image_id.rpartition("_")
     by_upper = {known.upper(): known for known in SEQUENCES}
-    if patient_id and code.upper() in by_upper:
-        return CaseRecord(image_id=image_id, patient_id=patient_id, sequence=by_upper[code.upper()])
+    if case and code.upper() in by_upper:
+        return CaseRecord(image_id=image_id, patient_id=_FURTHER.sub("", case), sequence=by_upper[code.upper()])
     return CaseRecord(image_id=image_id, patient_id=image_id, sequence="")
 
 

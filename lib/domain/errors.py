@@ -9,6 +9,8 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── BadDicomError               a DICOM folder, archive or series that cannot be used
 ├── BadKeyError                 a key file for pseudonyms that cannot be trusted
 ├── BadLabelError               values outside the table, or not integers
+├── BadPredictionsError         a folder of predictions that cannot be used
+├── BadReportError              a report.json that cannot be read
 ├── BadRequestError             a request that cannot be understood
 ├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
@@ -16,6 +18,7 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
 ├── LeasedError                 somebody else is labelling that image (HTTP 409)
 ├── UnrecognisedSeriesError     no rule tells which sequence an image is
+├── RegistrationError           two images that could not be aligned
 ├── BadUsersError               a file of users, a name, role or password that cannot be used
 ├── NotLoggedInError            nobody is logged in (HTTP 401)
 ├── ForbiddenError              the user, or anyone, may not do this (HTTP 403)
@@ -69,6 +72,14 @@ class BadKeyError(RenalError):
 
 class BadLabelError(RenalError):
     """A label whose values cannot be accepted."""
+
+
+class BadPredictionsError(RenalError):
+    """A folder of predictions that cannot be used."""
+
+
+class BadReportError(RenalError):
+    """An evaluation report that cannot be read."""
 
 
 class BadRequestError(RenalError):
@@ -171,3 +182,9 @@ class StorageFullError(StorageError):
     """There is no room to write."""
 
     status = 507
+
+
+class RegistrationError(RenalError):
+    """Two images that could not be aligned."""
+
+    status = 422

@@ -32,7 +32,7 @@ class CaseRecord:
     """One row of ``cohort.csv``: an image and where it comes from.
 
     Attributes:
-        image_id: ``<patient_id>_<code>``.
+        image_id: ``<patient_id>_<code>``; ``<patient_id>-study2_<code>`` in the patient's second study.
         patient_id: A pseudonym.
         sequence: Code in SEQUENCES.
         field_t: Magnetic field strength in tesla; 0 when unknown.
@@ -56,6 +56,9 @@ class LabelledImage:
     Attributes:
         patient_id: A pseudonym; decides the side of the split.
         drawn: Names of the structures that the reader drew; the others are unknown, not absent.
+        vendor: Empty when unknown.
+        scanner_model: Empty when unknown.
+        label_sha256: Of the label's version, hexadecimal; empty when it has none.
     """
 
     image_id: str
@@ -63,6 +66,14 @@ class LabelledImage:
     image: Path
     label: Path
     drawn: frozenset[str]
+    vendor: str = ""
+    scanner_model: str = ""
+    label_sha256: str = ""
+
+    @property
+    def scanner(self) -> str:
+        """Vendor and model, as far as they are known."""
+        return f"{self.vendor} {self.scanner_model}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,17 +204,122 @@ class CaseScore:
         dice: Dice per structure name.
         found: Whether any voxel of the reference's masses is touched; None without a mass.
         false_positives: Predicted masses that touch no reference mass.
+        patient_id: A pseudonym.
+        vendor: Empty when unknown.
+        scanner: Vendor and model; empty when unknown.
+        size_mm: Largest diameter of the reference's largest mass; None without a mass.
+        masses_found: For each mass of the reference, largest first, whether any voxel of it is touched.
     """
 
     image_id: str
     dice: Mapping[str, float | None]
     found: bool | None
     false_positives: int
+    patient_id: str = ""
+    vendor: str = ""
+    scanner: str = ""
+    size_mm: float | None = None
+    masses_found: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupComparison:
+    """Challenger against champion on the same patients of one group.
+
+    Attributes:
+        group: What the patients share, e.g. ``GE up to 20 mm``; ``all`` for everyone.
+        measure: What was compared: a structure's Dice.
+        patients: How many.
+        champion: Mean over the patients.
+        challenger: Mean over the patients.
+        lower: One-sided lower confidence bound of the mean difference (challenger less champion).
+        upper: One-sided upper confidence bound of the same.
+        margin: How far the lower bound may lie below zero.
+    """
+
+    group: str
+    measure: str
+    patients: int
+    champion: float
+    challenger: float
+    lower: float
+    upper: float
+    margin: float
+
+    @property
+    def difference(self) -> float:
+        """Mean difference, challenger less champion."""
+        return self.challenger - self.champion
+
+    @property
+    def no_worse(self) -> bool:
+        """Whether the challenger is shown to be no worse than the margin allows."""
+        return self.lower > -self.margin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionScore:
+    """Scores of one region of one image; None where a measure is not defined.
+
+    Attributes:
+        volume_error_ml: Predicted minus reference.
+        volume_error_relative: The same divided by the reference; None when that is empty.
+    """
+
+    dice: float | None
+    surface_dice: float | None
+    hd95_mm: float | None
+    reference_ml: float
+    predicted_ml: float
+    volume_error_ml: float
+    volume_error_relative: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionDecision:
-    """The verdict on a challenger, with the sentence an auditor will read."""
+    """The verdict on a challenger, with the sentence an auditor will read and the figures behind it.
 
-    promote: bool
+    Attributes:
+        verdict: ``wait`` when the holdout is too small to judge; the challenger is kept.
+        reason: One sentence that names the figures.
+        patients: Holdout patients that were judged: those with a mass.
+        missing_patients: How many more holdout patients with a mass are needed before it can be judged.
+        comparisons: Overall first, then the other structures and every stratum that was judged.
+        masses: Masses of the reference.
+        lost_masses: Of these, found by the champion and not by the challenger.
+        gained_masses: The reverse.
+        patients_sha256: Of the holdout's list of patients.
+        labels_sha256: Of the list of images and label versions that were scored.
+    """
+
+    verdict: Literal["promote", "refuse", "wait"]
     reason: str
+    patients: int = 0
+    missing_patients: int = 0
+    comparisons: tuple[GroupComparison, ...] = ()
+    masses: int = 0
+    lost_masses: int = 0
+    gained_masses: int = 0
+    patients_sha256: str = ""
+    labels_sha256: str = ""
+
+    @property
+    def promote(self) -> bool:
+        """Whether the challenger goes live."""
+        return self.verdict == "promote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainDecision:
+    """Whether a sequence is trained now, with the sentence that an admin will read.
+
+    Attributes:
+        priority: Place in the queue, 1 is next; sequences that are not due come last.
+        device: Where to train; empty unless ``go``.
+    """
+
+    go: bool
+    sequence: str
+    priority: int
+    reason: str
+    device: str = ""

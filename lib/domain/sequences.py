@@ -7,6 +7,9 @@ from typing import Literal
 
 from lib.domain.errors import UnknownSequenceError
 
+OTHER, UNKNOWN = "other", "unknown"
+"""What recognition answers instead of a code: none of the table's rows, or a person has to decide."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceSpec:

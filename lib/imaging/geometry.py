@@ -89,7 +89,7 @@ def resample(volume: Volume, spacing_mm: tuple[float, float, float], *, order: i
     return Volume(data=data, affine=volume.affine @ to_old)
 
 
-def resample_onto(volume: Volume, grid: Volume, *, order: int = 0, outside: float = 0.0) -> NDArray[np.generic]:
+def resample_onto(volume: Volume, grid: Volume | Grid, *, order: int = 0, outside: float = 0.0) -> NDArray[np.generic]:
     """Sample a volume at the voxel centres of another grid, wherever that lies."""
     to_voxel = np.linalg.inv(volume.affine) @ grid.affine
     sampled: NDArray[np.generic] = ndimage.affine_transform(

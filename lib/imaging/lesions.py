@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
 from lib.domain.records import SMALL_MASS_MM, MassMeasurement
 from lib.domain.structures import KIDNEY, MASS
@@ -34,6 +33,24 @@ def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     return labelled, int(count)
 
 
+def components_by_size(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number the components from 1, largest first, and count them.
+
+    Raises:
+        ValueError: When the mask is not three-dimensional.
+    """
+    labelled, count = components(mask)
+    voxels = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
+    number = np.zeros(count + 1, labelled.dtype)
+    number[1 + np.argsort(-voxels, kind="stable")] = np.arange(1, count + 1)
+    return number[labelled], count
+
+
+def voxel_ml(to_mm: NDArray[np.float64]) -> float:
+    """Volume of one voxel in ml, from the voxel steps to mm (3 x 3: the affine without its translation)."""
+    return abs(float(np.linalg.det(to_mm))) / _MM3_PER_ML
+
+
 def measure_masses(label: Volume, certainty: NDArray[np.floating] | None = None) -> list[MassMeasurement]:
     """Measure every connected mass of a label, largest first.
 
@@ -44,18 +61,17 @@ def measure_masses(label: Volume, certainty: NDArray[np.floating] | None = None)
     Returns:
         One record per mass; empty when the label holds none.
     """
-    labelled, count = components(label.data == MASS)
+    labelled, count = components_by_size(label.data == MASS)
     midline = _midline_ras(label)
-    voxel_ml = math.prod(label.spacing_mm) / _MM3_PER_ML
     found = []
     for number, box in enumerate(ndimage.find_objects(labelled, count), start=1):
         mass = labelled[box] == number
         voxels = np.argwhere(mass) + [edge.start for edge in box]
         centre = label.affine[:3, :3] @ voxels.mean(axis=0) + label.affine[:3, 3]
-        diameter = _largest_diameter_mm(voxels, label.affine[:3, :3])
+        diameter = largest_diameter_mm(voxels, label.affine[:3, :3])
         found.append(
             MassMeasurement(
-                volume_ml=len(voxels) * voxel_ml,
+                volume_ml=len(voxels) * voxel_ml(label.affine[:3, :3]),
                 diameter_mm=diameter,
                 side=_side(centre[0], midline),
                 small=diameter <= SMALL_MASS_MM,
@@ -63,20 +79,59 @@ def measure_masses(label: Volume, certainty: NDArray[np.floating] | None = None)
                 confidence=None if certainty is None else round(float(certainty[box][mass].mean(dtype=float)), 4),
             )
         )
-    return sorted(found, key=lambda found_mass: found_mass.volume_ml, reverse=True)
+    return found
 
 
-def _largest_diameter_mm(voxels: NDArray[np.int64], to_mm: NDArray[np.float64]) -> float:
+def largest_diameter_mm(voxels: NDArray[np.int64], to_mm: NDArray[np.float64]) -> float:
     """Largest distance between two voxel centres, plus one mean voxel edge for the outer halves.
 
     A sphere of true diameter d on a grid is measured within about one voxel of d.
+
+    Args:
+        voxels: Indices (n, 3), at least one.
+        to_mm: Voxel steps to mm, 3 x 3: the affine without its translation.
     """
-    points = voxels @ to_mm.T
+    points = _outline_mm(voxels, to_mm)
+    return (float(pdist(points).max()) if len(points) > 1 else 0.0) + _mean_edge_mm(to_mm)
+
+
+def short_axis_mm(mask: NDArray[np.bool_], to_mm: NDArray[np.float64]) -> float:
+    """Largest extent of one mass at right angles to its largest diameter, plus one mean voxel edge.
+
+    The long axis joins the two voxel centres that are farthest apart, in any direction; the short axis is the largest
+    distance of two voxel centres seen along it. Of an ellipsoid it is the middle axis.
+
+    Args:
+        mask: True inside the mass, on axes (i, j, k).
+        to_mm: Steps of one voxel along (i, j, k) in the columns, in mm, 3 x 3.
+
+    Raises:
+        ValueError: When the mask is empty.
+    """
+    points = _outline_mm(np.argwhere(mask), to_mm)
+    if not len(points):
+        msg = "the mask of the mass is empty; expected at least one voxel"
+        raise ValueError(msg)
+    if len(points) == 1:
+        return _mean_edge_mm(to_mm)
+    distances = squareform(pdist(points))
+    one, other = np.unravel_index(distances.argmax(), distances.shape)
+    along = (points[other] - points[one]) / distances[one, other]
+    across = points - np.outer(points @ along, along)
+    return float(pdist(across).max()) + _mean_edge_mm(to_mm)
+
+
+def _outline_mm(voxels: NDArray[np.int64], to_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Voxel centres in mm; only the corners of their convex hull, where they are many."""
+    points: NDArray[np.float64] = voxels @ to_mm.T
     if len(points) > _MIN_HULL_POINTS:
         with contextlib.suppress(QhullError):  # all voxels in one plane: few enough to compare each with each
             points = points[ConvexHull(points).vertices]
-    edge = float(np.cbrt(abs(np.linalg.det(to_mm))))
-    return (float(pdist(points).max()) if len(points) > 1 else 0.0) + edge
+    return points
+
+
+def _mean_edge_mm(to_mm: NDArray[np.float64]) -> float:
+    return float(np.cbrt(abs(np.linalg.det(to_mm))))
 
 
 def _midline_ras(label: Volume) -> float | None:

@@ -81,6 +81,13 @@ def image_stem(path: Path) -> str:
     return path.name
 
 
+def nifti_files(folder: Path) -> dict[str, Path]:
+    """NIfTI files of a folder by their stem; none when there is no such folder. A plain file wins over a packed one."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [path for path in found if path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")]
+    return {image_stem(path): path for path in reversed(files) if path.is_file()}
+
+
 def read_volume(path: Path) -> Volume:
     """Read an image as float32.
 

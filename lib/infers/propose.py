@@ -17,7 +17,7 @@ from lib.nets.find import load_finder
 from lib.nets.networks import load_weights
 from lib.nets.predict import Predictor
 from lib.nets.recognise import Recogniser, load_recogniser
-from lib.registry.models import FINDER, RECOGNISER, ModelFolder, stamp
+from lib.registry.models import FINDER, RECOGNISER, ModelFolder, Stamp, stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ class Proposer:
         self.models = models
         self._device = device
         self._lock = threading.Lock()
-        self._loaded: dict[str, tuple[tuple[int, int, int], Predictor, str]] = {}
+        self._loaded: dict[str, tuple[Stamp, Predictor, str]] = {}
         self._recogniser: Recogniser | None = None
         self._finder = load_finder(models.find(FINDER), device)
 
@@ -107,16 +107,23 @@ class Proposer:
         )
 
     def _predictor(self, code: str) -> tuple[Predictor, str]:
-        path = self.models.champion(code)
         with self._lock:
-            seen = stamp(path)
-            loaded = self._loaded.get(code)
-            if loaded is None or loaded[0] != seen:
-                loaded = self._load(code, path, seen)
-                self._loaded[code] = loaded
+            path = self.models.champion(code)
+            try:
+                loaded = self._current(code, path)
+            except (BadWeightsError, FileNotFoundError):
+                now = self.models.champion(code)
+                if now == path:
+                    raise
+                loaded = self._current(code, now)  # another one went live between the look and the read
+            self._loaded[code] = loaded
             return loaded[1], loaded[2]
 
-    def _load(self, code: str, path: Path, seen: tuple[int, int, int]) -> tuple[tuple[int, int, int], Predictor, str]:
+    def _current(self, code: str, path: Path) -> tuple[Stamp, Predictor, str]:
+        loaded, seen = self._loaded.get(code), stamp(path)
+        return loaded if loaded and loaded[0] == seen else self._load(code, path, seen)
+
+    def _load(self, code: str, path: Path, seen: Stamp) -> tuple[Stamp, Predictor, str]:
         weights = load_weights(path)
         if weights.plan.code != code:
             msg = f"the weight file is for sequence {weights.plan.code!r}; expected {code!r}"

@@ -17,7 +17,6 @@ from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, read_label, r
 from lib.infers.nrrd import write_nrrd
 from lib.infers.propose import Proposal, Proposer
 from lib.infers.waiting import WaitingRoom, key_of
-from lib.ingest.recognise import read_sidecar
 from lib.registry.models import FINDER, RECOGNISER
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class SequenceInfer(InferTask):
             requested=self._requested(request),
             metadata=str(info.get("sequence") or ""),
             image_id=image_stem(path) if info else "",
-            sidecar=read_sidecar(path),
+            sidecar=info.get("sidecar"),
         )
 
     def _requested(self, request: Mapping[str, Any]) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lib.domain.cohort import COHORT_TABLE, format_cohort, read_cohort, record_of
+from lib.domain.cohort import COHORT_TABLE, format_cohort, image_id_of, read_cohort, record_of, study_number
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError
+from lib.domain.ledger import IMPORTED, LEDGER, SKIPPED, Ledger, SeriesRow, format_ledger
 from lib.domain.records import CaseRecord, check_image_id
 from lib.domain.scanners import vendor_of
 from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, volume_bytes, write_bytes
 from lib.ingest.dicom_convert import convert
 from lib.ingest.dicom_studies import Candidate
 from lib.ingest.identity import clean_sidecar
-from lib.ingest.ledger import IMPORTED, LEDGER, SKIPPED, Ledger, SeriesRow, write_ledger
 from lib.ingest.pseudonym import Pseudonyms
 
 
@@ -32,7 +32,11 @@ class CohortWriter:
 
     def __post_init__(self) -> None:
         self._listed = {record.image_id for record in self._table()}
-        self._owners = {row.image_id: row.series for row in self.ledger.rows.values() if row.status == IMPORTED}
+        imported = [row for row in self.ledger.rows.values() if row.status == IMPORTED]
+        self._owners = {row.image_id: row.series for row in imported}
+        self._studies: dict[str, dict[str, int]] = {}
+        for row in imported:
+            self._number_study(row.patient, row.study, row.image_id)
 
     def check_owner(self, patients: set[str]) -> None:
         """Refuse another key, and images that no table describes: a table of the new ones alone would hide them.
@@ -61,9 +65,16 @@ class CohortWriter:
     def kept(self, candidate: Candidate) -> SeriesRow | None:
         """The same for a candidate, which counts as already there."""
         row = self.row_of(candidate.series)
-        if row:
-            self.already.append(row.image_id)
-        return row
+        if row is None:
+            return None
+        self.already.append(row.image_id)
+        return replace(row, study_date=candidate.study_date)
+
+    def image_id(self, candidate: Candidate) -> str:
+        """Id for an image of a candidate; a patient's studies are numbered in the order in which they came in."""
+        numbers = self._studies.get(candidate.patient, {})
+        number = numbers.get(candidate.study, max(numbers.values(), default=0) + 1)
+        return image_id_of(candidate.patient, candidate.guess.code, number)
 
     def owner(self, image_id: str) -> str:
         """The series that an image was made from, when an earlier run made it and it is still there."""
@@ -99,6 +110,7 @@ class CohortWriter:
         else:
             write_bytes(f"{json.dumps(sidecar, indent=2)}\n".encode(), self.folder / f"{image_id}.json")
             write_bytes(payload, image)
+        self._number_study(candidate.patient, candidate.study, image_id)
         self.new.append(image_id)
         self.records.append(self._record(candidate, image_id, sidecar))
 
@@ -111,7 +123,9 @@ class CohortWriter:
         if added := [record for record in self.records if record.image_id not in known]:
             write_bytes(format_cohort([*before, *added]).encode(), self.folder / COHORT_TABLE)
         joined = {**self.ledger.rows, **{row.series: row for row in rows}}
-        write_ledger(Ledger(key=self.names.fingerprint, rows=joined), self.folder)
+        payload, path = format_ledger(Ledger(key=self.names.fingerprint, rows=joined)), self.folder / LEDGER
+        if not path.is_file() or path.read_bytes() != payload:
+            write_bytes(payload, path)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -119,6 +133,9 @@ class CohortWriter:
         for name in (*self.new, COHORT_TABLE, LEDGER):
             for half in self.folder.glob(f".{name}.*.part"):
                 half.unlink(missing_ok=True)
+
+    def _number_study(self, patient: str, study: str, image_id: str) -> None:
+        self._studies.setdefault(patient, {}).setdefault(study, study_number(image_id))
 
     def _check_same(self, payload: bytes, image: Path) -> None:
         if not image.is_file() or image.read_bytes() != payload:

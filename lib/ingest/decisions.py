@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib.domain.errors import BadRequestError
-from lib.domain.sequences import SEQUENCES
+from lib.domain.sequences import OTHER, SEQUENCES
 from lib.imaging.volume import write_bytes
-from lib.ingest.rules import OTHER
 
 DECISIONS_TABLE = "decisions.csv"
 _COLUMNS = ("series", "code")

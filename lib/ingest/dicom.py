@@ -13,13 +13,13 @@ from pathlib import Path
 
 from lib.domain.cohort import COHORT_TABLE, read_cohort
 from lib.domain.errors import BadCohortError, BadDicomError, BadRequestError
-from lib.domain.sequences import SEQUENCES
+from lib.domain.ledger import DECIDED, DUPLICATE, IMPORTED, SKIPPED, SeriesRow, in_order, read_ledger
+from lib.domain.sequences import OTHER, SEQUENCES, UNKNOWN
 from lib.ingest.cohort_writer import CohortWriter
 from lib.ingest.decisions import parse_decisions, read_decisions, write_decisions
 from lib.ingest.dicom_files import open_source
 from lib.ingest.dicom_slices import Progress, scan_files
-from lib.ingest.dicom_studies import DECIDED, Candidate, candidates_of, decide
-from lib.ingest.ledger import DUPLICATE, IMPORTED, OTHER, SKIPPED, UNKNOWN, SeriesRow, in_order, read_ledger
+from lib.ingest.dicom_studies import Candidate, candidates_of, decide
 from lib.ingest.pseudonym import Pseudonyms, open_key
 from lib.ingest.study import SURE
 
@@ -131,16 +131,16 @@ def _store_decisions(
 
 
 def _bring_in(candidates: Sequence[Candidate], cohort: CohortWriter, on_progress: Progress) -> list[SeriesRow]:
-    """Import what can be; per image id the best candidate that converts."""
-    rivals: dict[str, list[Candidate]] = {}
+    """Import what can be; of each study's series of one sequence the best candidate that converts."""
+    rivals: dict[tuple[str, str, str], list[Candidate]] = {}
     rows: list[SeriesRow] = []
     for one in candidates:
         if row := _settled(one, cohort):
             rows.append(row)
         else:
-            rivals.setdefault(f"{one.patient}_{one.guess.code}", []).append(one)
-    for number, (image_id, several) in enumerate(rivals.items(), start=1):
-        rows += _best_of(image_id, several, cohort)
+            rivals.setdefault((one.patient, one.study, one.guess.code), []).append(one)
+    for number, several in enumerate(rivals.values(), start=1):
+        rows += _best_of(several, cohort)
         on_progress("converting", number, len(rivals))
     return rows
 
@@ -162,19 +162,13 @@ def _settled(candidate: Candidate, cohort: CohortWriter) -> SeriesRow | None:
     return None
 
 
-def _best_of(image_id: str, candidates: Sequence[Candidate], cohort: CohortWriter) -> list[SeriesRow]:
+def _best_of(candidates: Sequence[Candidate], cohort: CohortWriter) -> list[SeriesRow]:
     """Import the surest candidate, the one with most slices among equals; the next when it does not convert."""
-    earliest = {one.study: number for number, one in reversed(list(enumerate(candidates)))}
     ranked = sorted(
         candidates,
-        key=lambda one: (
-            earliest[one.study],
-            one.guess.rule != DECIDED,
-            -one.guess.confidence,
-            -len(one.stack.slices),
-            one.order,
-        ),
+        key=lambda one: (one.guess.rule != DECIDED, -one.guess.confidence, -len(one.stack.slices), one.order),
     )
+    image_id = cohort.image_id(ranked[0])
     owner = cohort.owner(image_id)
     rows = []
     for one in ranked:
@@ -197,6 +191,7 @@ def _row(candidate: Candidate, status: str, *, image_id: str = "", why: str = ""
         series=candidate.series,
         patient=candidate.patient,
         study=candidate.study,
+        study_date=candidate.study_date,
         series_number=stack.slices[0].series_number,
         description=candidate.description,
         part=stack.note,

@@ -36,6 +36,7 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence", "TransferSyntaxUID", "SpecificCharacterSet",
 ]  # fmt: skip
 Progress = Callable[[str, int, int], None]
+NO_PATH = Path()  # of a slice that comes from no file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +124,18 @@ def read_slices(path: Path) -> list[Slice] | None:
             return None
         if not (header.get("StudyInstanceUID") and header.get("SeriesInstanceUID") and header.get("SOPClassUID")):
             raise InvalidDicomError
-        if header.get("PerFrameFunctionalGroupsSequence"):
-            return [_frame(header, path, number) for number in range(len(header.PerFrameFunctionalGroupsSequence))]
-        return [_slice(path, header, header)]
+        return slices_of(header, path)
+
+
+def slices_of(header: Dataset, path: Path = NO_PATH) -> list[Slice]:
+    """The slices of one image: one of a classic image, one a frame of an enhanced one.
+
+    Raises:
+        Any of UNREADABLE, when the header is damaged.
+    """
+    if header.get("PerFrameFunctionalGroupsSequence"):
+        return [_frame(header, path, number) for number in range(len(header.PerFrameFunctionalGroupsSequence))]
+    return [_slice(path, header, header)]
 
 
 def looks_like_dicom(path: Path) -> bool:

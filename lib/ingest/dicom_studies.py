@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pydicom
 
+from lib.domain.ledger import DECIDED
 from lib.domain.records import SeriesGuess
 from lib.ingest.dicom_series import Stack, stacks_of
 from lib.ingest.dicom_slices import Progress, Scan, Slice, quiet_pydicom
 from lib.ingest.headers import SeriesHeader, header_of_dataset
-from lib.ingest.identity import Person, clean_description, clean_reason, person_of
+from lib.ingest.identity import Person, clean_description, clean_reason, person_of, shifted_date
 from lib.ingest.pseudonym import Pseudonyms
 from lib.ingest.study import recognise_study
 
@@ -21,7 +22,6 @@ _SEVERAL_PATIENTS = "its study holds more than one patient ID; expected one"
 _NO_PATIENT = "it has no patient ID; expected one, to tell patients apart"
 _DAMAGED = "a damaged file lies among its slices"
 _CLASH = "different images share one SOP instance UID"
-DECIDED = "decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class Candidate:
         contrast_agent: As the header says, not cleaned.
         person: Words that must not be written; so must ``stack`` not be.
         shift_days: How far the patient's dates move.
+        study_date: Moved; empty when the header has none, or the patient is not certain.
     """
 
     series: str
@@ -46,6 +47,7 @@ class Candidate:
     stack: Stack
     person: Person
     shift_days: int
+    study_date: str
 
     @property
     def order(self) -> tuple[str, str, str, int, str]:
@@ -95,7 +97,7 @@ def _candidate(
     stack: Stack, header: SeriesHeader, guess: SeriesGuess, person: Person, patient_id: str, names: Pseudonyms
 ) -> Candidate:
     texts = (header.series_description, header.protocol_name)
-    first = stack.slices[0]
+    first, shift_days = stack.slices[0], names.shift_days(patient_id)
     return Candidate(
         series=names.series(first.series_uid, stack.part),
         patient=names.patient(patient_id) if patient_id else "",
@@ -105,7 +107,8 @@ def _candidate(
         guess=replace(guess, reason=clean_reason(guess.reason, texts, person)),
         stack=stack,
         person=person,
-        shift_days=names.shift_days(patient_id),
+        shift_days=shift_days,
+        study_date=shifted_date(first.study_date, shift_days) if patient_id else "",
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lib.domain.sequences import SEQUENCES
+from lib.domain.sequences import OTHER, SEQUENCES, UNKNOWN
 from lib.ingest.headers import SeriesHeader, seconds_between
-from lib.ingest.rules import AFTER_CONTRAST, BEFORE_CONTRAST, DYNAMIC, OTHER, PHASES, UNKNOWN, Rule, normalised
+from lib.ingest.rules import AFTER_CONTRAST, BEFORE_CONTRAST, DYNAMIC, Rule, normalised
+from lib.ingest.rules_phase import PHASES
 
 SHORTEST_DELAY_S = 15.0
 LONGEST_DELAY_S = 2400.0

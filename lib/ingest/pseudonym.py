@@ -43,6 +43,10 @@ class Pseudonyms:
         """Name a series, or one part of it, e.g. ``S3f09c27ab1de``."""
         return f"S{self._digits('series', series_uid, part)}"
 
+    def reader(self, author: str) -> str:
+        """Name a reader, e.g. ``R3f09c27ab1de``."""
+        return f"R{self._digits('reader', author)}"
+
     @property
     def fingerprint(self) -> str:
         """Tells one key from another and nothing else."""

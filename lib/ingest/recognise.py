@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from lib.domain.cohort import record_of
 from lib.domain.errors import UnrecognisedSeriesError
 from lib.domain.records import SequenceGuess, SeriesGuess
-from lib.domain.sequences import SEQUENCES, get_sequence
-from lib.imaging.volume import image_stem
+from lib.domain.sequences import OTHER, SEQUENCES, get_sequence
 from lib.ingest.headers import header_of_sidecar
-from lib.ingest.rules import OTHER
 from lib.ingest.study import SURE, recognise_series
 
 Classifier = Callable[[], Mapping[str, float]]
@@ -55,15 +51,6 @@ def recognise(
         msg = f"neither metadata nor name tell the sequence; expected one of: {', '.join(SEQUENCES)}"
         raise UnrecognisedSeriesError(msg)
     return _from_pixels(classify(), "the sidecar leaves it open" if series else "no metadata")
-
-
-def read_sidecar(image: Path) -> Mapping[str, object] | None:
-    """Read the ``<image_id>.json`` beside an image; None when there is none that can be read."""
-    try:
-        sidecar = json.loads((image.parent / f"{image_stem(image)}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return sidecar if isinstance(sidecar, dict) else None
 
 
 def _from_sidecar(series: SeriesGuess) -> SequenceGuess:

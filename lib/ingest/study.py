@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.domain.records import SeriesGuess
-from lib.domain.sequences import SEQUENCES
+from lib.domain.sequences import OTHER, SEQUENCES, UNKNOWN
 from lib.ingest.headers import SeriesHeader
 from lib.ingest.phases import Evidence, timing_of
-from lib.ingest.rules import KINDS, OTHER, T1, T2, T2_WEIGHTED, UNKNOWN, Rule, normalised
+from lib.ingest.rules import T1, T2, T2_WEIGHTED, Rule, normalised
+from lib.ingest.rules_excluded import NOT_OURS
+from lib.ingest.rules_weighting import WEIGHTED
 from lib.ingest.timeline import phases
+
+KINDS = NOT_OURS + WEIGHTED
+"""Of these rows the first that fits a header says what kind of series it is."""
 
 _NOT_IMAGES = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.104", "1.2.840.10008.5.1.4.1.1.88")
 """SOP classes, by their beginnings: secondary captures, encapsulated documents, reports."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from lib.domain.sequences import SEQUENCES
+from lib.domain.sequences import SEQUENCES, UNKNOWN
 from lib.ingest.headers import SeriesHeader, seconds_between
 from lib.ingest.phases import LONGEST_DELAY_S, SHORTEST_DELAY_S, Evidence, Timing, delayed, taken_at_s
-from lib.ingest.rules import BEFORE_CONTRAST, UNKNOWN, normalised
+from lib.ingest.rules import BEFORE_CONTRAST, normalised
 
 DYNAMIC_SET = 4
 """Series of one name, or of a dynamic set, from which on the first is taken for the one before contrast."""

@@ -1,15 +1,20 @@
-"""One training run, from labels to a verdict: split by patient, train, score both, let the better one serve."""
+"""One training run, from labels to a verdict: split by patient, train, judge both on the holdout, publish the better.
+
+Training patients teach, validation patients choose the best weights of the run, and the holdout judges: it is shown to
+both models only after the challenger is final.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.domain.errors import NotEnoughLabelsError
 from lib.domain.records import CaseScore, LabelledImage, PromotionDecision
 from lib.loop.splits import DEFAULT_SALT, Side, side_of
-from lib.registry.promotion import decide
+from lib.registry.promotion import DEFAULT_RULE, GateRule, decide
 
 Train = Callable[[Sequence[LabelledImage], Sequence[LabelledImage]], Path]
 Score = Callable[[Path, Sequence[LabelledImage]], list[CaseScore]]
@@ -17,7 +22,11 @@ Score = Callable[[Path, Sequence[LabelledImage]], list[CaseScore]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainResult:
-    """What a run did: how many images it saw, and the verdict."""
+    """What a run did: how many images it saw, and the verdict.
+
+    Attributes:
+        challenger: The new model's scores on the holdout.
+    """
 
     trained_on: int
     validated_on: int
@@ -33,8 +42,10 @@ def retrain(
     score: Score,
     publish: Callable[[Path], None],
     salt: str = DEFAULT_SALT,
+    rule: GateRule = DEFAULT_RULE,
+    champion_scanners: Collection[str] | None = None,
 ) -> RetrainResult:
-    """Train a challenger and let it serve only if its validation is not worse.
+    """Train a challenger and let it serve only if the gate says so.
 
     Args:
         cases: Final labels of one sequence.
@@ -43,9 +54,12 @@ def retrain(
         score: Scores a weight file on images.
         publish: Puts a weight file in the champion's place, atomically.
         salt: Of the patient split.
+        rule: Of the gate.
+        champion_scanners: Scanners that the champion was trained on; None when that was not recorded.
 
     Raises:
-        NotEnoughLabelsError: When either side of the split has no labelled patient.
+        NotEnoughLabelsError: When training or validation has no labelled patient; an empty holdout lets the
+            challenger wait.
     """
     chosen = {side: images_on(cases, side, salt) for side in ("train", "validation")}
     for side, images in chosen.items():
@@ -53,14 +67,29 @@ def retrain(
             msg = f"{len(cases)} labelled images, none of a patient on the {side} side; expected at least one"
             raise NotEnoughLabelsError(msg)
     challenger = train(chosen["train"], chosen["validation"])
-    before = score(champion, chosen["validation"]) if champion else None
-    after = score(challenger, chosen["validation"])
-    decision = decide(before, after)
+    holdout = images_on(cases, "holdout", salt)
+    before = score(champion, holdout) if champion else None
+    after = score(challenger, holdout)
+    new_scanners = scanners(chosen["train"]) - frozenset(champion_scanners) if champion_scanners is not None else ()
+    decision = replace(
+        decide(before, after, rule, new_scanners=new_scanners),
+        patients_sha256=_sha256({case.patient_id for case in holdout}),
+        labels_sha256=_sha256(f"{case.image_id} {case.label_sha256}" for case in holdout),
+    )
     if decision.promote:
         publish(challenger)
     return RetrainResult(
         trained_on=len(chosen["train"]), validated_on=len(chosen["validation"]), challenger=after, decision=decision
     )
+
+
+def scanners(cases: Sequence[LabelledImage]) -> frozenset[str]:
+    """Scanners that images come from, as far as they are known."""
+    return frozenset(case.scanner for case in cases if case.scanner)
+
+
+def _sha256(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def images_on(cases: Sequence[LabelledImage], side: Side, salt: str = DEFAULT_SALT) -> list[LabelledImage]:

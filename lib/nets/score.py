@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lib.domain.records import CaseScore, LabelledImage
 from lib.imaging.geometry import check_same_grid
+from lib.imaging.lesions import measure_masses
 from lib.imaging.metrics import score_case
 from lib.imaging.volume import read_label, read_volume
 from lib.nets.networks import LoadedWeights
@@ -32,4 +34,12 @@ def score_images(
 def _score(predictor: Predictor, case: LabelledImage) -> CaseScore:
     image, label = read_volume(case.image), read_label(case.label)
     check_same_grid(label, image)
-    return score_case(case.image_id, predictor(image).label.data, label.data, case.drawn)  # type: ignore[arg-type]
+    prediction = predictor(image).label.data
+    score = score_case(case.image_id, prediction, label.data, case.drawn)  # type: ignore[arg-type]
+    return replace(
+        score,
+        patient_id=case.patient_id,
+        vendor=case.vendor,
+        scanner=case.scanner,
+        size_mm=max((mass.diameter_mm for mass in measure_masses(label)), default=None),
+    )

@@ -1,26 +1,35 @@
-"""Where weights lie, which file serves, and how another one takes its place in one step.
+"""Which weight file serves: what retraining put live if it is sound, else what served before, else what ships.
 
-``shipped/<CODE>.safetensors``        comes with the app, never written
-``live/<CODE>/champion.safetensors``  serves instead, once a retrained model has gone live
-``live/<CODE>/previous.safetensors``  what served before
-``live/<CODE>/stats.json``            the last training run
+``shipped/<CODE>.safetensors``                   comes with the app, never written
+``live/<CODE>/serving.json``                     the version that serves and the one before, with their hashes
+``live/<CODE>/versions/<version>.safetensors``   weights of versions; ``.json`` beside them: what is known of each
+``live/<CODE>/stats.json``                       the last training run, as clients show it
+``live/<CODE>/champion.safetensors``             how earlier releases kept what serves; taken over at the next start
+
+Only files are read here, so that serving needs nothing else: no database, no lock, no MLflow.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib.domain.errors import UnknownModelError
+from lib.domain.errors import BadWeightsError, UnknownModelError
 from lib.imaging.volume import write_bytes
+from lib.registry.figures import finite
+from lib.registry.serving import read_serving
+from lib.registry.versions import RECORD, WEIGHTS, VersionRecord, checked_version, file_sha256, read_record
+
+logger = logging.getLogger(__name__)
 
 RECOGNISER = "recogniser"
 FINDER = "finder"
-_SUFFIX = ".safetensors"
+VERSIONS = "versions"
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +43,14 @@ class ModelFolder:
 
     shipped: Path
     live: Path
+    _sound: dict[tuple[Path, str], tuple[Stamp | None, bool]] = field(default_factory=dict, repr=False, compare=False)
 
     def find(self, code: str) -> Path | None:
-        """Return the weight file that serves a sequence, or None: an untrained network is never served."""
-        for path in (self._champion(code), self.shipped / f"{code}{_SUFFIX}"):
-            if path.is_file():
-                return path
-        return None
+        """Return the weight file that serves a sequence, or None: an untrained network is never served.
+
+        A file that is missing, or whose hash is not the recorded one, is passed over with one line in the log.
+        """
+        return next((path for path, sha256 in self._choices(code) if self._is_sound(path, sha256)), None)
 
     def champion(self, code: str) -> Path:
         """Return the weight file that serves a sequence.
@@ -54,45 +64,97 @@ class ModelFolder:
             raise UnknownModelError(msg)
         return path
 
-    def candidate(self, code: str, version: str) -> Path:
-        """Where a training run writes its result before anyone has judged it."""
-        return self.live / code / f"{version}{_SUFFIX}"
+    def folder(self, code: str) -> Path:
+        """Where a sequence's versions and pointer lie."""
+        return self.live / code
 
-    def publish(self, code: str, candidate: Path) -> None:
-        """Let a candidate serve: one atomic replace; what served before is kept as ``previous``."""
-        serving = self.find(code)
-        if serving is not None:
-            write_bytes(serving.read_bytes(), self.live / code / f"previous{_SUFFIX}")
-        write_bytes(candidate.read_bytes(), self._champion(code))
-        candidate.unlink()
+    def checkpoint(self, code: str) -> Path:
+        """Where a run of a sequence keeps what it needs to go on after a kill."""
+        return self.folder(code) / "run.checkpoint"
+
+    def weights(self, code: str, version: str) -> Path:
+        """Where a version's weights lie; a training run writes them there before anyone has judged them."""
+        return self.folder(code) / VERSIONS / f"{checked_version(version)}{WEIGHTS}"
+
+    def earlier_release(self, code: str, name: str) -> Path:
+        """Where earlier releases kept the ``champion`` and the ``previous`` weights."""
+        return self.folder(code) / f"{name}{WEIGHTS}"
+
+    def shipped_file(self, code: str) -> Path:
+        """Where the weights that come with the app lie."""
+        return self.shipped / f"{code}{WEIGHTS}"
+
+    def codes(self) -> list[str]:
+        """Sequences that something was kept for, sorted."""
+        folders = self.live.iterdir() if self.live.is_dir() else ()
+        names = (VERSIONS, f"champion{WEIGHTS}")
+        return sorted(path.name for path in folders if any((path / name).exists() for name in names))
+
+    def records(self, code: str) -> list[VersionRecord]:
+        """What is known of every version of a sequence, oldest first; an unreadable record is left out, and said."""
+        found = []
+        for path in (self.folder(code) / VERSIONS).glob(f"*{RECORD}"):
+            try:
+                found.append(read_record(path))
+            except BadWeightsError as error:
+                logger.error("%s: it is left out", error)  # noqa: TRY400 - the file is at fault, not this code
+        return sorted(found, key=lambda record: (record.created, record.version))
+
+    def record(self, version: str) -> VersionRecord:
+        """What is known of one version.
+
+        Raises:
+            BadRequestError: When the name cannot be one.
+            UnknownModelError: When there is no such version.
+            BadWeightsError: When its record cannot be read.
+        """
+        nowhere = Path(f"{checked_version(version)}{RECORD}")
+        files = (self.weights(code, version).with_suffix(RECORD) for code in self.codes())
+        return read_record(next((path for path in files if path.is_file()), nowhere))
 
     def write_stats(self, code: str, stats: Mapping[str, object]) -> None:
         """Keep the last run's figures; a number that is not finite would break every reader, so none is kept."""
-        write_bytes(json.dumps(_finite(stats)).encode(), self.live / code / "stats.json")
+        write_bytes(json.dumps(finite(stats)).encode(), self.folder(code) / "stats.json")
 
     def stats(self, code: str) -> dict[str, object]:
         """Read the last run's figures; empty when there are none or they cannot be read."""
         try:
-            stats = json.loads((self.live / code / "stats.json").read_bytes())
+            stats = json.loads((self.folder(code) / "stats.json").read_bytes())
         except (OSError, ValueError):
             return {}
         return stats if isinstance(stats, dict) else {}
 
-    def _champion(self, code: str) -> Path:
-        return self.live / code / f"champion{_SUFFIX}"
+    def _choices(self, code: str) -> Iterator[tuple[Path, str]]:
+        """Files that may serve with the hash they must have (empty: not known), best first."""
+        serving = read_serving(self.folder(code))
+        if serving is None:
+            yield self.earlier_release(code, "champion"), ""
+        else:
+            for served in filter(None, (serving.champion, serving.previous)):
+                yield self.weights(code, served.version), served.sha256
+        yield self.shipped_file(code), ""
+
+    def _is_sound(self, path: Path, sha256: str) -> bool:
+        """Whether a file holds what was recorded; looked at again only when the file changed."""
+        if not sha256:
+            return path.is_file()
+        try:
+            seen, found = stamp(path), ""
+            known = self._sound.get((path, sha256))
+            if known is None or known[0] != seen:
+                found = file_sha256(path)
+        except FileNotFoundError:
+            seen, found, known = None, "", self._sound.get((path, sha256))
+        if known is None or known[0] != seen:
+            known = (seen, found == sha256)
+            self._sound[path, sha256] = known
+            if not known[1]:
+                what = "are missing" if seen is None else "do not have the recorded SHA-256"
+                logger.error("the weights of version %s %s: they do not serve, the next best do", path.stem, what)
+        return known[1]
 
 
-def stamp(path: Path) -> tuple[int, int, int]:
+def stamp(path: Path) -> Stamp:
     """Identify a file's content cheaply: a replaced file differs in inode, time or size."""
     seen = os.stat(path)  # noqa: PTH116 - the same call for str paths from the framework
     return seen.st_ino, seen.st_mtime_ns, seen.st_size
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -2,7 +2,7 @@
 
 Order of saving a label: its version's file (fsync), then one transaction, then the copy in ``labels/<tag>/`` that
 other programs read. What was answered is in the first two; the third is repaired after a crash. Lock order: the
-folder's lock, then the database's.
+folder's lock, then the database's, then the audit log's.
 """
 
 from __future__ import annotations
@@ -16,34 +16,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_ACCEPTED, LABEL_REMOVED, AuditEvent
+from lib.domain.drawn import DRAWN, drawn_structures
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
 from lib.store.folder import checked_tag
 from lib.store.images import ImageStore
 from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
-from lib.store.labels import DRAWN, checked_label, drawn_structures
-from lib.store.sync import FOLDER, add_version, heads, show, version_file
+from lib.store.labels import checked_label
+from lib.store.listing import counts, shown_images, shown_labels
+from lib.store.sync import FOLDER, add_versions, heads, label_event, show, version_file
 
 logger = logging.getLogger(__name__)
 
 FINAL = "final"
 _THE_READER = ("author", "user", "reader")  # what clients call the person who sends a label
+_NOTED_AT_ONCE = 100
 _EVERY_VALUE = frozenset(range(256))
-_LISTED = [column for column in ImageRow.__table__.columns if column.name not in ("shape", "affine")]
-_SHOWN = (
-    VersionRow.image_id,
-    VersionRow.number,
-    VersionRow.sha256,
-    VersionRow.source,
-    VersionRow.author,
-    VersionRow.model_version,
-    VersionRow.minutes,
-    VersionRow.info,
-)
 
 
 class CohortStore(ImageStore):
@@ -124,9 +117,9 @@ class CohortStore(ImageStore):
             UnknownImageError: When no image has this id.
         """
         self.image(image_id)
+        which = (HeadRow.image_id == image_id) & (HeadRow.tag == checked_tag(tag))
         with self.index.read() as session:
-            row = session.scalar(_head_version(image_id, checked_tag(tag)))
-        return _shown_info(row) if row else {}
+            return shown_labels(session, which).get(image_id, {}).get(tag, {})
 
     def merge_label_info(self, image_id: str, tag: str, info: Mapping[str, Any]) -> None:
         """Add a client's entries to the label that counts.
@@ -150,10 +143,12 @@ class CohortStore(ImageStore):
         Raises:
             UnknownImageError: When there is no such label.
         """
-        self.label(image_id, tag)
+        label = self.label(image_id, tag)
         with storage_errors(), self.folder.lock:
             with self.index.write() as session:
                 session.execute(delete(HeadRow).where((HeadRow.image_id == image_id) & (HeadRow.tag == tag)))
+                about = {"image_id": image_id, "tag": tag, "number": label.number, "sha256": label.sha256}
+                self._record_events([AuditEvent(who="client", what=LABEL_REMOVED, about=about)])
             for path in (self.folder.label(tag, image_id), self.folder.label_record(tag, image_id)):
                 path.unlink(missing_ok=True)
 
@@ -163,25 +158,20 @@ class CohortStore(ImageStore):
         A label that was found in the folder is checked now; one that does not fit its image is left out, and said.
         """
         self.follow()
-        with self.index.read() as session:
-            rows = session.execute(
-                select(ImageRow, VersionRow)
-                .join(HeadRow, HeadRow.image_id == ImageRow.image_id)
-                .join(VersionRow, VersionRow.id == HeadRow.version_id)
-                .where(ImageRow.present & (ImageRow.sequence == code) & (HeadRow.tag == FINAL))
-                .order_by(ImageRow.image_id)
-            ).all()
-        usable = [(image, self._usable(version)) for image, version in rows]
+        self._check_found(code)
         return [
             LabelledImage(
                 image_id=image.image_id,
                 patient_id=image.patient_id,
                 image=self.folder.root / image.file,
                 label=self.folder.version(version.file),
-                drawn=frozenset(version.structures or ()),
+                drawn=frozenset(version.structures),
+                vendor=image.vendor,
+                scanner_model=image.scanner_model,
+                label_sha256=version.sha256,
             )
-            for image, version in usable
-            if version
+            for image, version in self._finals(code)
+            if version.structures is not None
         ]
 
     def record_proposal(self, image_id: str, task: str, model_version: str) -> None:
@@ -194,27 +184,16 @@ class CohortStore(ImageStore):
     def counts(self) -> dict[str, Any]:
         """Images, and labels per tag."""
         self.follow()
-        labels = (
-            select(HeadRow.tag, func.count())
-            .join(ImageRow, ImageRow.image_id == HeadRow.image_id)
-            .where(ImageRow.present)
-            .group_by(HeadRow.tag)
-        )
         with self.index.read() as session:
-            total = session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.present)) or 0
-            tags = dict(session.execute(labels).all())
-        return {"total": total, "label_tags": tags}
+            return counts(session)
 
-    def listing(self) -> list[tuple[ImageRow, dict[str, dict[str, Any]]]]:
-        """Every image with what is known of its labels, by tag; rows are read-only views."""
+    def listing(self) -> list[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+        """What is known of every image, and of its labels by tag."""
         self.follow()
-        labels: dict[str, dict[str, dict[str, Any]]] = {}
         with self.index.read() as session:
-            query = select(*_SHOWN, HeadRow.tag).join(HeadRow, HeadRow.version_id == VersionRow.id)
-            for row in session.execute(query):
-                labels.setdefault(row.image_id, {})[row.tag] = _shown_info(row)
-            images = session.execute(select(*_LISTED).where(ImageRow.present).order_by(ImageRow.image_id)).all()
-        return [(image, labels.get(image.image_id, {})) for image in images]  # type: ignore[misc]
+            labels = shown_labels(session)
+            images = shown_images(session, self.folder.root, ImageRow.present.is_(True))
+            return [(image, labels.get(image["image_id"], {})) for image in images]
 
     # ---- inside
 
@@ -254,7 +233,8 @@ class CohortStore(ImageStore):
                 version.proposal_id, version.model_version = proposal.id, proposal.model_version
             else:
                 version.model_version = model_version
-            add_version(session, version)
+            add_versions(session, [version])
+            self._record_events([label_event(LABEL_ACCEPTED, version)])  # last: a label that counts is on record
 
     def _show(self, tag: str, image_id: str) -> None:
         with self.index.read() as session:
@@ -265,30 +245,41 @@ class CohortStore(ImageStore):
         if self._seen == before:  # nobody else changed anything: no need to look at the whole folder again
             self._seen = self.folder.stamp()
 
-    def _usable(self, version: VersionRow) -> VersionRow | None:
-        """The version itself, or its renumbered or turned successor; None when it does not fit its image."""
-        if version.structures is not None:
-            return version
-        if version.refused is not None:
-            return None
-        file = self.folder.version(version.file)
+    def _finals(self, code: str) -> list[tuple[ImageRow, VersionRow]]:
+        query = (
+            select(ImageRow, VersionRow)
+            .join(HeadRow, HeadRow.image_id == ImageRow.image_id)
+            .join(VersionRow, VersionRow.id == HeadRow.version_id)
+            .where(ImageRow.present & (ImageRow.sequence == code) & (HeadRow.tag == FINAL))
+            .order_by(ImageRow.image_id)
+        )
+        with self.index.read() as session:
+            return [(image, version) for image, version in session.execute(query)]
+
+    def _check_found(self, code: str) -> None:
+        """Check the labels that were found in the folder since the last time; a hundred in a transaction."""
+        finals = self._finals(code)
+        new = [(image, found) for image, found in finals if found.structures is None and found.refused is None]
+        for start in range(0, len(new), _NOTED_AT_ONCE):
+            notes = [(found.id, self._verdict(image, found)) for image, found in new[start : start + _NOTED_AT_ONCE]]
+            with self.index.write() as session:
+                for version_id, note in notes:
+                    if note:
+                        session.execute(update(VersionRow).where(VersionRow.id == version_id).values(**note))
+
+    def _verdict(self, image: ImageRow, found: VersionRow) -> dict[str, Any]:
+        """What to note of a found label; nothing of one whose renumbered or turned successor counts from now on."""
+        file = self.folder.version(found.file)
         try:
-            label, drawn = checked_label(file, self.grid(version.image_id), version.info, integers=False)
+            label, drawn = checked_label(file, self.measure(image), found.info, integers=False)
         except RenalError as error:
             refused = f"{type(error).__name__}: {error}"
             logger.warning("a label found in the cohort folder is left out of training: %s", refused)
-            self._note(version, refused=refused)
-            return None
-        if not _holds(file, label):
-            return self._save(label, drawn, version.image_id, version.tag, version.info, FOLDER)
-        self._note(version, structures=sorted(drawn))
-        return version
-
-    def _note(self, version: VersionRow, **values: Any) -> None:
-        with self.index.write() as session:
-            session.execute(update(VersionRow).where(VersionRow.id == version.id).values(**values))
-        for name, value in values.items():
-            setattr(version, name, value)
+            return {"refused": refused}
+        if _holds(file, label):
+            return {"structures": sorted(drawn)}
+        self._save(label, drawn, found.image_id, found.tag, found.info, FOLDER)
+        return {}
 
     def _record(self, row: VersionRow, *, final: bool) -> LabelVersion:
         return LabelVersion(
@@ -326,12 +317,6 @@ def _holds(file: Path, label: Volume) -> bool:
     """Whether a file already says the same, voxel by voxel in the same order."""
     found = read_label(file, _EVERY_VALUE)
     return found.shape == label.shape and bool((found.data == label.data).all())
-
-
-def _shown_info(row: VersionRow | Row[Any]) -> dict[str, Any]:
-    facts = {"version": row.number, "sha256": row.sha256, "source": row.source}
-    told = {"author": row.author, "model_version": row.model_version, "minutes": row.minutes}
-    return {"name": f"{row.image_id}.nii.gz", **row.info, **facts, **{name: v for name, v in told.items() if v}}
 
 
 def _first_text(told: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
 import zipfile
 from pathlib import Path
@@ -10,15 +11,14 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 
-from lib.domain.errors import BadRequestError
+from lib.domain.errors import BadRequestError, StorageError
 from lib.domain.records import LabelledImage
+from lib.imaging.sidecar import read_sidecar
 from lib.store.cohort import FINAL, CohortStore
-from lib.store.folder import read_object
-from lib.store.index import ImageRow
-from lib.store.sync import TABLE
+
+logger = logging.getLogger(__name__)
 
 _NAME, _DESCRIPTION = "cohort", "Cohort folder"
-_FACTS = ("image_id", "patient_id", "centre", "vendor", "scanner_model", "field_t")
 
 
 class CohortDatastore(Datastore):
@@ -53,8 +53,8 @@ class CohortDatastore(Datastore):
     def json(self) -> dict[str, Any]:
         """Everything, in the shape that 3D Slicer's plugin reads; sidecars come with ``get_image_info``."""
         objects = {
-            image.image_id: {
-                "image": {"ext": _suffix(image), "info": self._row_info(image)},
+            image["image_id"]: {
+                "image": {"ext": image["name"].removeprefix(image["image_id"]), "info": image},
                 "labels": {tag: {"ext": ".nii.gz", "info": info} for tag, info in labels.items()},
             }
             for image, labels in self.store.listing()
@@ -93,9 +93,8 @@ class CohortDatastore(Datastore):
         return str(self.store.image_path(image_id))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Return the image's row, its sidecar and what clients stored."""
-        image = self.store.image(image_id)
-        return {**self._row_info(image), "sidecar": read_object(self.store.folder.root / f"{image_id}.json")}
+        """Return what is known of the image, how its sequence was recognised, its sidecar and what clients stored."""
+        return {**self.store.shown(image_id), "sidecar": read_sidecar(self.store.image_path(image_id))}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Merge a client's entries."""
@@ -153,20 +152,13 @@ class CohortDatastore(Datastore):
                     archive.write(label, arcname=f"label/{image_id}{label.name[label.name.index('.') :]}")
             return file.name
 
+    def note_proposal(self, image_id: str, task: str, model_version: str) -> None:
+        """Remember a proposal; one that could be made is given all the same when there is no room to remember it."""
+        try:
+            self.store.record_proposal(image_id, task, model_version)
+        except StorageError as error:
+            logger.warning("a proposal was given and is not recorded: %s", error)
+
     def labelled(self, code: str) -> list[LabelledImage]:
         """Final labels of one sequence, as a training run takes them."""
         return self.store.labelled(code)
-
-    def _row_info(self, image: ImageRow) -> dict[str, Any]:
-        return {
-            **image.clinical,
-            **image.info,
-            **{name: getattr(image, name) for name in _FACTS},
-            "sequence": image.sequence if image.recognised_by == TABLE else "",
-            "name": image.file,
-            "path": f"{self.store.folder.root}/{image.file}",
-        }
-
-
-def _suffix(image: ImageRow) -> str:
-    return image.file.removeprefix(image.image_id)

@@ -7,21 +7,23 @@ cohort folder as DESIGN section 3 has it.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from lib.domain.cohort import COHORT_TABLE, parse_cohort
-from lib.domain.errors import BadRequestError
+from lib.domain.errors import BadCohortError, BadRequestError
+from lib.domain.ledger import IMPORTED, LEDGER, SeriesRow, read_ledger
 from lib.domain.records import CaseRecord
 from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, write_bytes
+
+logger = logging.getLogger(__name__)
 
 OWN = ".renal"
 LABELS = "labels"
@@ -34,7 +36,7 @@ class Stamp:
     """When things changed last; equal stamps, the same content.
 
     Attributes:
-        images: Of the folder and its table.
+        images: Of the folder, its table and its record of imports.
         labels: Of every label folder.
     """
 
@@ -70,9 +72,9 @@ class CohortFolder:
 
     def stamp(self) -> Stamp:
         """Look at the clock of everything that is listed."""
-        table = self.root / COHORT_TABLE
+        tables = [self.root / name for name in (COHORT_TABLE, LEDGER)]
         return Stamp(
-            images=(self.root.stat().st_mtime_ns, table.stat().st_mtime_ns if table.is_file() else 0),
+            images=(self.root.stat().st_mtime_ns, *(path.stat().st_mtime_ns for path in tables if path.is_file())),
             labels=tuple(
                 path.stat().st_mtime_ns for path in (self.root / LABELS, *self._label_folders()) if path.is_dir()
             ),
@@ -94,6 +96,15 @@ class CohortFolder:
         """
         path = self.root / COHORT_TABLE
         return {row.image_id: row for row in parse_cohort(path.read_text("utf-8"))} if path.is_file() else {}
+
+    def imports(self) -> dict[str, SeriesRow]:
+        """What ``import.json`` says of the series that images were made from, by image id; nothing without the file."""
+        try:
+            rows = read_ledger(self.root).rows.values()
+        except BadCohortError as error:
+            logger.warning("how images were recognised is not taken over: %s", error)
+            return {}
+        return {row.image_id: row for row in rows if row.status == IMPORTED}
 
     def labels(self) -> dict[tuple[str, str], os.stat_result]:
         """Label files by (tag, image id)."""
@@ -134,12 +145,3 @@ def checked_tag(tag: str) -> str:
         msg = "the label tag has characters outside letters, digits, '-' and '_'"
         raise BadRequestError(msg)
     return tag
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Content of a JSON file that holds an object; empty when there is none that can be read."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

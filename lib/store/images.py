@@ -11,24 +11,27 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, select, update
 
+from lib.domain.audit import Record, off_the_record
 from lib.domain.errors import BadRequestError, UnknownImageError
 from lib.domain.records import CaseRecord, check_image_id
 from lib.imaging.volume import Grid, read_grid, read_volume, write_volume
 from lib.store.folder import CohortFolder, Stamp
 from lib.store.index import ImageRow, Index, storage_errors
 from lib.store.legacy import import_legacy
+from lib.store.listing import origin, shown_images
 from lib.store.sync import follow_images, follow_labels
 
 
 class ImageStore:
     """Safe to share between threads; any number of processes may open the same folder."""
 
-    def __init__(self, root: Path, url: str = "") -> None:
+    def __init__(self, root: Path, url: str = "", record: Record = off_the_record) -> None:
         """Open a folder, and take in what it holds.
 
         Args:
             root: Cohort folder, or a MONAI Label studies folder; made when it does not exist.
             url: Database as SQLAlchemy writes it; SQLite inside the folder when empty.
+            record: Takes what is to be in the audit log.
 
         Raises:
             BadCohortError: When the table cannot be used, or the database is another cohort's.
@@ -38,6 +41,7 @@ class ImageStore:
             self.folder = CohortFolder(root)
             with self.folder.lock:
                 self.index = Index(url or f"sqlite:///{self.folder.own / 'store.sqlite'}", self.folder.identity())
+        self._record_events = record
         self._seen: Stamp | None = None
         self._looking = Lock()
         self.follow()
@@ -55,8 +59,19 @@ class ImageStore:
                 return
             if seen is None or stamp.images != seen.images:
                 follow_images(self.index, self.folder)
-            follow_labels(self.index, self.folder)
+            follow_labels(self.index, self.folder, self._record_events)
             self._seen = stamp if stamp.settled else None
+
+    def shown(self, image_id: str) -> dict[str, Any]:
+        """What clients are shown of an image, with where it comes from.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        row = self.image(image_id)
+        with self.index.read() as session:
+            shown = next(shown_images(session, self.folder.root, ImageRow.image_id == image_id))
+        return {**shown, **origin(row)}
 
     def records(self) -> dict[str, CaseRecord]:
         """Every image by id, as ``cohort.csv`` describes it; by its file name where the table has no row."""
@@ -99,15 +114,24 @@ class ImageStore:
             BadImageError: When the file is not an image.
         """
         row = self.image(image_id)
-        path = self.folder.root / row.file
-        changed_ns = path.stat().st_mtime_ns
-        if row.measured_ns == changed_ns and row.shape and row.affine:
-            return _grid(row.shape, row.affine)
-        grid = read_grid(path)
-        values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
-        with self.index.write() as session:
-            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
+        changed_ns = (self.folder.root / row.file).stat().st_mtime_ns
+        grid = self.measure(row)
+        if row.measured_ns != changed_ns:
+            values = {"shape": list(grid.shape), "affine": grid.affine.ravel().tolist(), "measured_ns": changed_ns}
+            with self.index.write() as session:
+                session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(**values))
         return grid
+
+    def measure(self, row: ImageRow) -> Grid:
+        """Where an image's voxels lie: as the index has it when the file has not changed since, else from the file.
+
+        Raises:
+            BadImageError: When the file is not an image.
+        """
+        path = self.folder.root / row.file
+        if row.shape and row.affine and row.measured_ns == path.stat().st_mtime_ns:
+            return _grid(row.shape, row.affine)
+        return read_grid(path)
 
     def merge_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Add a client's entries to an image.

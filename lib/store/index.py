@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -25,10 +26,13 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
     select,
+    text,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.schema import CreateColumn
 
 from lib.domain.errors import BadCohortError, StorageError, StorageFullError
 
@@ -53,6 +57,7 @@ class ImageRow(Base):
     present: Mapped[bool] = mapped_column(index=True)
     patient_id: Mapped[str] = mapped_column(String(255), index=True)
     study: Mapped[str] = mapped_column(String(255), default="")
+    study_date: Mapped[str] = mapped_column(String(10), default="", server_default="")
     sequence: Mapped[str] = mapped_column(String(32), index=True)
     centre: Mapped[str] = mapped_column(String(255), default="")
     vendor: Mapped[str] = mapped_column(String(64), default="")
@@ -60,6 +65,7 @@ class ImageRow(Base):
     field_t: Mapped[float] = mapped_column(Float, default=0.0)
     clinical: Mapped[dict[str, Any]] = mapped_column(default=dict)
     recognised_by: Mapped[str] = mapped_column(String(32), default="")
+    recognition: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
     shape: Mapped[list[int] | None]
     affine: Mapped[list[float] | None]
@@ -156,6 +162,7 @@ class Index:
         with storage_errors():
             self._engine = _engine(url)
             Base.metadata.create_all(self._engine)
+            _add_columns(self._engine)
         with self.write() as session:
             self._check_mark(session, "schema", SCHEMA, "was written by another version of this software")
             self._check_mark(session, "cohort", cohort, "belongs to another cohort folder")
@@ -201,6 +208,17 @@ def is_marked(session: Session, name: str) -> bool:
     return session.scalar(select(MarkRow.name).where(MarkRow.name == name)) is not None
 
 
+def _add_columns(engine: Engine) -> None:
+    """Add to tables that an earlier version made what this one keeps besides."""
+    with engine.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in there:
+                    described = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {described}"))
+
+
 def _engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True, json_deserializer=_from_json)
     if engine.dialect.name == "sqlite":
@@ -209,9 +227,11 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _from_json(text: str) -> Any:
-    """Most entries are empty, and a listing reads tens of thousands of them."""
-    return {} if text == "{}" else json.loads(text)
+def _from_json(text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # NaN, or half of a character, which clients can send and the index keeps
+        return json.loads(text)
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -1,49 +1,18 @@
-"""What a submitted label means: which value is which structure, which were drawn, and whether it fits the image."""
+"""Whether a submitted label fits its image, and which value is which structure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.domain.errors import BadLabelError, BadRequestError
-from lib.domain.structures import BACKGROUND, LABEL_VALUES, MASS, STRUCTURE_NAMES, STRUCTURES, structure_names
+from lib.domain.drawn import HIGHEST_VALUE, drawn_structures, segment_values, structure_of
+from lib.domain.errors import BadLabelError
+from lib.domain.structures import BACKGROUND, LABEL_VALUES, STRUCTURES
 from lib.imaging.geometry import along, check_same_grid
 from lib.imaging.volume import Grid, Volume, read_grid, read_label
-
-DRAWN = "structures"
-_MASS = next(name for name, row in STRUCTURES.items() if row.value == MASS)
-_HIGHEST = 255
-_COPY = re.compile(r"[ _]\d+$")  # a viewer's second segment of a name: "mass_1"
-
-
-def drawn_structures(info: Mapping[str, object], *, empty: bool = False) -> frozenset[str]:
-    """Tell from a label's record which structures were drawn.
-
-    An explicit ``structures`` entry wins, then the segment names of ``label_info``. A label that says neither was
-    drawn completely, unless it is empty: "nothing here" is said about the mass, not about the kidneys.
-
-    Args:
-        info: The client's parameters, or a stored record.
-        empty: Whether the label holds no voxel.
-
-    Raises:
-        BadRequestError: When the entry is not a list of names.
-        UnknownStructureError: When a name is not in the table.
-    """
-    if DRAWN in info:
-        names = info[DRAWN]
-        if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(n, str) for n in names):
-            msg = f"{DRAWN!r} is {type(names).__name__}; expected a list of names out of {', '.join(STRUCTURES)}"
-            raise BadRequestError(msg)
-        return structure_names(names)
-    segments = frozenset(filter(None, map(_structure, segment_values(info).values())))
-    if segments:
-        return segments
-    return frozenset({_MASS}) if empty else frozenset(STRUCTURE_NAMES)
 
 
 def checked_label(
@@ -84,39 +53,11 @@ def checked_label(
     return Volume(data=data, affine=grid.affine), drawn
 
 
-def segment_values(info: Mapping[str, object]) -> dict[int, str]:
-    """Segment names by their value in the file, as a viewer describes them in ``label_info``.
-
-    3D Slicer numbers its file by the order of the segments and says so in ``idx``; without usable numbers the order
-    itself counts.
-
-    Raises:
-        BadLabelError: When a number cannot be a voxel value.
-    """
-    listed = info.get("label_info")
-    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    stated = [entry.get("idx") for entry in entries]
-    numbers = [number for number in stated if isinstance(number, int)]
-    if len(set(numbers)) != len(entries):
-        numbers = list(range(1, len(entries) + 1))
-    for number in numbers:
-        if not 0 < number <= _HIGHEST:
-            msg = f"a segment has the value {number}; expected 1 to {_HIGHEST}"
-            raise BadLabelError(msg)
-    return {number: str(entry.get("name", "")) for number, entry in zip(numbers, entries, strict=True)}
-
-
-def _structure(segment: str) -> str | None:
-    """The structure that a segment's name means, however it is capitalised; None when it means none."""
-    name = _COPY.sub("", segment.strip().lower())
-    return name if name in STRUCTURES else None
-
-
 def _by_name(data: NDArray[np.uint8], segments: Mapping[int, str]) -> NDArray[np.uint8]:
     """Renumber values by segment name, where the client says which value is which."""
-    table = np.arange(_HIGHEST + 1, dtype=np.uint8)
+    table = np.arange(HIGHEST_VALUE + 1, dtype=np.uint8)
     for value, segment in segments.items():
-        structure = _structure(segment)
+        structure = structure_of(segment)
         if structure:
             table[value] = STRUCTURES[structure].value
         elif (data == value).any():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,23 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from lib.domain.audit import LABEL_FOUND, AuditEvent, Record
 from lib.domain.cohort import record_of
+from lib.domain.ledger import DECIDED, SeriesRow
 from lib.domain.records import CaseRecord
+from lib.imaging.sidecar import read_object
 from lib.imaging.volume import write_bytes
-from lib.store.folder import CohortFolder, read_object
+from lib.store.folder import CohortFolder
 from lib.store.index import HeadRow, ImageRow, Index, VersionRow
 
 logger = logging.getLogger(__name__)
 
-TABLE, NAME = "table", "name"  # what told the sequence of an image
+TABLE, NAME, IMPORT, PERSON = "table", "name", "import", "person"  # what or who told the sequence of an image
 FOLDER = "folder"  # where a label came from
+_AT_ONCE = 16  # label files that are copied at the same time
 _FEW = 500  # so many ids are named in a query; for more, the whole table is read
 _FACTS = ("patient_id", "sequence", "centre", "vendor", "scanner_model", "field_t", "clinical")
+_WHY = ("rule", "confidence", "runner_up", "reason")
 LabelKey = tuple[str, str]  # (tag, image id)
 
 
@@ -38,8 +44,8 @@ def follow_images(index: Index, folder: CohortFolder) -> None:
     Raises:
         BadCohortError: When the table cannot be used; nothing is changed then.
     """
-    files, table = folder.images(), folder.table()
-    wanted = {image_id: _row(image_id, file, table.get(image_id)) for image_id, file in files.items()}
+    files, table, imports = folder.images(), folder.table(), folder.imports()
+    wanted = {name: _row(name, file, table.get(name), imports.get(name)) for name, file in files.items()}
     with index.read() as session:
         known = {row["image_id"]: row for row in _known_images(session)}
     new = [row for image_id, row in wanted.items() if image_id not in known]
@@ -50,28 +56,38 @@ def follow_images(index: Index, folder: CohortFolder) -> None:
     with folder.lock, index.write() as session:
         there = set(session.scalars(select(ImageRow.image_id)))
         _insert_all(session, [row for row in new if row["image_id"] not in there])
-        for row in changed:
-            session.execute(update(ImageRow).where(ImageRow.image_id == row["image_id"]).values(**row))
-        for image_id in gone:
-            session.execute(update(ImageRow).where(ImageRow.image_id == image_id).values(present=False))
+        for rows in (changed, [{"image_id": image_id, "present": False} for image_id in gone]):
+            if rows:
+                session.execute(update(ImageRow), rows)
 
 
-def _row(image_id: str, file: str, stated: CaseRecord | None) -> dict[str, Any]:
+def _row(image_id: str, file: str, stated: CaseRecord | None, series: SeriesRow | None) -> dict[str, Any]:
+    """What table, record of imports and name tell of an image; a sequence that the table changed is the table's."""
     record = stated or record_of(image_id)
-    by = TABLE if stated and stated.sequence else NAME if record.sequence else ""
-    facts = {name: getattr(record, name) for name in _FACTS}
+    recognised = series if series and series.code == record.sequence else None
     return {
         "image_id": image_id,
         "file": file,
         "present": True,
-        "recognised_by": by,
-        **facts,
+        "study": series.study if series else "",
+        "study_date": series.study_date if series else "",
+        "recognised_by": _told_by(record, stated, recognised),
+        "recognition": {name: getattr(recognised, name) for name in _WHY} if recognised else None,
+        **{name: getattr(record, name) for name in _FACTS},
         "clinical": dict(record.clinical),
     }
 
 
+def _told_by(record: CaseRecord, stated: CaseRecord | None, recognised: SeriesRow | None) -> str:
+    if recognised:
+        return PERSON if recognised.rule == DECIDED else IMPORT
+    if stated and stated.sequence:
+        return TABLE
+    return NAME if record.sequence else ""
+
+
 def _known_images(session: Session) -> list[dict[str, Any]]:
-    names = ("image_id", "file", "present", "recognised_by", *_FACTS)
+    names = ("image_id", "file", "present", "study", "study_date", "recognised_by", "recognition", *_FACTS)
     rows = session.execute(select(*(getattr(ImageRow, name) for name in names)))
     return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -103,8 +119,8 @@ def heads(session: Session, keys: Collection[LabelKey]) -> dict[LabelKey, Head]:
     }
 
 
-def follow_labels(index: Index, folder: CohortFolder) -> None:
-    """Take in label files that are new, and show again what the index says where a file does not."""
+def follow_labels(index: Index, folder: CohortFolder, record: Record) -> None:
+    """Take in label files that are new, put that on record; show again what the index says where a file does not."""
     with index.read() as session:
         odd = _odd_labels(session, folder)
     if not odd:
@@ -114,18 +130,24 @@ def follow_labels(index: Index, folder: CohortFolder) -> None:
             odd = _odd_labels(session, folder)
             known = heads(session, odd)
             former = _former_contents(session, odd)
-        found = []
+        new = []
         for key in sorted(odd):
             path, head = folder.label(*key), known.get(key)
             if head and (not path.is_file() or (*key, _sha256(path)) in former):
                 show(folder, key, head)
             elif path.is_file():
-                found.append(_found(folder, key, path))
-        if found:
-            with index.write() as session:
-                for version in found:
-                    add_version(session, version)
-            logger.info("%d labels were found in the cohort folder", len(found))
+                new.append((key, path))
+        if new:
+            _take_in(index, folder, new, record)
+
+
+def _take_in(index: Index, folder: CohortFolder, new: Sequence[tuple[LabelKey, Path]], record: Record) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # most of the time is spent waiting until the disk has it
+        found = list(pool.map(lambda one: _found(folder, *one), new))
+    with index.write() as session:
+        add_versions(session, found)
+        record([label_event(LABEL_FOUND, version) for version in found])
+    logger.info("%d labels were found in the cohort folder", len(found))
 
 
 def _odd_labels(session: Session, folder: CohortFolder) -> set[LabelKey]:
@@ -169,9 +191,7 @@ def _found(folder: CohortFolder, key: LabelKey, path: Path) -> VersionRow:
     stat, payload = path.stat(), path.read_bytes()
     sha = hashlib.sha256(payload).hexdigest()
     file = version_file(image_id, tag, stat.st_mtime_ns, sha, path.name.removeprefix(image_id))
-    kept = folder.version(file)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(payload)
+    write_bytes(payload, folder.version(file))
     return VersionRow(
         image_id=image_id,
         tag=tag,
@@ -189,13 +209,37 @@ def version_file(image_id: str, tag: str, created_ns: int, sha256: str, suffix: 
     return f"{image_id}/{tag}-{created_ns}-{sha256[:12]}{suffix}"
 
 
-def add_version(session: Session, version: VersionRow) -> None:
-    """Number a version and make it the one that counts."""
-    same = (VersionRow.image_id == version.image_id) & (VersionRow.tag == version.tag)
-    version.number = (session.scalar(select(func.max(VersionRow.number)).where(same)) or 0) + 1
-    session.add(version)
+def add_versions(session: Session, versions: Sequence[VersionRow]) -> None:
+    """Number versions, of one label each, and make them the ones that count."""
+    images = {version.image_id for version in versions}
+    numbers = select(VersionRow.tag, VersionRow.image_id, func.max(VersionRow.number))
+    numbers = numbers.group_by(VersionRow.tag, VersionRow.image_id)
+    counting = select(HeadRow.tag, HeadRow.image_id)
+    if len(images) <= _FEW:
+        numbers = numbers.where(VersionRow.image_id.in_(images))
+        counting = counting.where(HeadRow.image_id.in_(images))
+    last = {(tag, image_id): number for tag, image_id, number in session.execute(numbers)}
+    known = {(tag, image_id) for tag, image_id in session.execute(counting)}
+    for version in versions:
+        version.number = last.get((version.tag, version.image_id), 0) + 1
+    session.add_all(versions)
     session.flush()
-    session.merge(HeadRow(image_id=version.image_id, tag=version.tag, version_id=version.id))
+    rows = [{"tag": one.tag, "image_id": one.image_id, "version_id": one.id} for one in versions]
+    for statement, is_known in ((insert(HeadRow), False), (update(HeadRow), True)):
+        if chosen := [row for row in rows if ((row["tag"], row["image_id"]) in known) == is_known]:
+            session.execute(statement, chosen)
+
+
+def label_event(what: str, version: VersionRow) -> AuditEvent:
+    """What goes on record of a label version; the image's id is a pseudonym."""
+    about = {
+        "image_id": version.image_id,
+        "tag": version.tag,
+        "number": version.number,
+        "sha256": version.sha256,
+        "model_version": version.model_version or "",
+    }
+    return AuditEvent(who=version.author or version.source, what=what, about=about)
 
 
 def _sha256(path: Path) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI
-from fastapi.responses import JSONResponse
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Response
 from monailabel.config import settings
 from monailabel.endpoints.datastore import ResultType, datastore
 from monailabel.endpoints.user.auth import RBAC, User
@@ -16,9 +17,17 @@ router = APIRouter()
 @router.get("/datastore/", include_in_schema=False)
 def listing(
     _: Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))], output: ResultType | None = None
-) -> JSONResponse:
+) -> Response:
     """Answer what MONAI Label's own route answers; in a thread, so that other requests go on."""
-    return JSONResponse(datastore(output))
+    return Response(as_json(datastore(output)), media_type="application/json")
+
+
+def as_json(content: object) -> bytes:
+    """Write what clients read, whatever some client once stored."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # a client's entry that JSON has no way to say exactly, such as half of a character
+        return json.dumps(content).encode()
 
 
 def install(app: FastAPI) -> None:

@@ -1,7 +1,6 @@
 """Commands as a person or a script runs them: exit code, one JSON document, files."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -9,24 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib.cli import app
 from lib.configs import settings
 from lib.nets.networks import Plan, build_network, save_weights
 
 BAD_INPUT = 2
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run ``main.py`` with arguments: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["main.py", *map(str, arguments)])
-        code = app.run()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

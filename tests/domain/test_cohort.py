@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.cohort import format_cohort, parse_cohort, patients, read_cohort, record_of
+from lib.domain.cohort import (
+    format_cohort,
+    image_id_of,
+    parse_cohort,
+    patients,
+    read_cohort,
+    record_of,
+    study_number,
+)
 from lib.domain.errors import BadCohortError
 from lib.domain.records import CaseRecord
 from lib.domain.sequences import SEQUENCES
@@ -55,6 +63,19 @@ def test_a_table_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_file_name_tells_patient_and_sequence(code: str) -> None:
     record = record_of(f"A_7_{code.lower()}")
     assert (record.patient_id, record.sequence) == ("A_7", code)
+
+
+@pytest.mark.parametrize("study", [1, 2, 12])
+def test_a_further_study_is_of_the_same_patient(study: int) -> None:
+    image_id = image_id_of("KITS-001", "CP", study)
+    assert record_of(image_id) == CaseRecord(image_id=image_id, patient_id="KITS-001", sequence="CP")
+    assert study_number(image_id) == study
+
+
+@pytest.mark.parametrize("case", ["KITS-001", "P1-study1", "P1-study", "P1-2", "-study2", "study2"])
+def test_only_the_study_of_a_name_is_left_out_of_the_patient(case: str) -> None:
+    assert record_of(f"{case}_CP").patient_id == case
+    assert study_number(f"{case}_CP") == 1
 
 
 def test_a_file_name_without_a_code_tells_nothing() -> None:

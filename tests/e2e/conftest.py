@@ -16,7 +16,15 @@ import requests
 
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 
+SALT = "e2e-2"
 APP = Path(__file__).parents[2]
+# Fourteen patients are too few for the gate's own figures: this salt puts four on the holdout, and three have a mass.
+SMALL_COHORT = {
+    "RENAL_LOOP_SALT": SALT,
+    "RENAL_LOOP_GATE_MIN_PATIENTS": "2",
+    "RENAL_LOOP_GATE_MORE_FALSE_MASSES": "100",
+    "RENAL_LOOP_SCHEDULE": "off",
+}
 START_S = float(os.environ.get("RENAL_LOOP_START_S", "120"))  # longer where the machine is busy
 
 
@@ -48,6 +56,7 @@ def running(
     live: Path,
     command: Callable[[Path, int], list[str]] = started_by_us,
     certificate: Path | None = None,
+    **settings: str,
 ) -> Iterator[Server]:
     """Start a server and wait for its first answer; end it by its id.
 
@@ -60,7 +69,9 @@ def running(
     temporary.mkdir(exist_ok=True)
     environment = {
         **os.environ,
+        **SMALL_COHORT,
         "RENAL_LOOP_LIVE": str(live),
+        **{f"RENAL_LOOP_{name.upper()}": value for name, value in settings.items()},
         "RENAL_LOOP_USERS": str(live.parent / "users.json"),
         "TMPDIR": str(temporary),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -1,6 +1,7 @@
 """The loop, for real: info, next sample, proposal, label, training, the new version's proposal."""
 
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import requests
 import torch
 from monailabel.client import MONAILabelClient
 
+from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
 from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
-from tests.e2e.conftest import Server, running, started_by_stock_command
+from lib.registry.serving import read_serving
+from lib.trainers.sequence import SCANNERS
+from tests.e2e.conftest import SALT, Server, running, started_by_stock_command
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed.*socket:ResourceWarning"),  # garbage collector
 ]
 POOR = "CP-poor"
+ROLLBACK_S = 5.0
 DONE = {"DONE", "ERROR", "STOPPED"}
 
 
@@ -39,21 +44,22 @@ def truth(server: Server, image_id: str) -> Path:
 def wait_for_training(server: Server, until: set[str] = DONE, seconds: float = 180) -> dict:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        task = requests.get(f"{server.url}/train/", timeout=30).json()
+        answer = requests.get(f"{server.url}/train/", timeout=30)
+        task = answer.json() if answer.ok else {"status": "none yet"}
         if task["status"] in until:
             return task
         time.sleep(0.5)
     pytest.fail(f"training did not reach {until}: {task}")
 
 
-def poor_champion(server: Server) -> None:
-    """Let a network that finds nothing stand in for an old model, so that any training is no worse."""
+def poor_champion(live: Path) -> None:
+    """Let a network that finds nothing and saw no scanner stand in for an old model: any training covers more."""
     torch.manual_seed(0)
     plan = Plan(code="CP", spacing_mm=(4.5, 4.5, 6.0), patch=(64, 64, 16), channels=(8, 16, 16))
     state = build_network(plan).state_dict()
     state["head.weight"].zero_()
     state["head.bias"].copy_(torch.tensor([2.0, 0, 0, 0]))
-    save_weights(server.live / "CP" / "champion.safetensors", state, plan, {"version": POOR})
+    save_weights(live / "CP" / "champion.safetensors", state, plan, {"version": POOR, SCANNERS: "[]"})
 
 
 def test_info_offers_the_auto_task_first_and_every_sequence(client: MONAILabelClient) -> None:
@@ -80,9 +86,9 @@ def test_a_reader_gets_a_case_a_proposal_and_keeps_the_label(server: Server, cli
 
 
 def test_training_publishes_a_version_that_then_proposes(server: Server, client: MONAILabelClient) -> None:
-    poor_champion(server)
+    poor_champion(server.live)
     labelled = [record for record in read_cohort(server.studies) if record.sequence == "CP"]
-    assert {side_of(record.patient_id) for record in labelled} >= {"train", "validation"}
+    assert {side_of(record.patient_id, SALT) for record in labelled} == {"train", "validation", "holdout"}
     for record in labelled:
         client.save_label(record.image_id, str(truth(server, record.image_id)))
     assert client.infer("segment_cp", labelled[0].image_id, {})[1]["model_version"] == POOR
@@ -98,20 +104,69 @@ def test_training_publishes_a_version_that_then_proposes(server: Server, client:
 
     version = client.infer("segment_cp", labelled[0].image_id, {})[1]["model_version"]
     stats = client.info()["train_stats"]["segment_cp"]
-    assert stats["decision"]["promote"], stats["decision"]
+    assert stats["decision"]["verdict"] == "promote", stats["decision"]
     assert version == stats["version"] != POOR
-    assert load_weights(server.live / "CP" / "previous.safetensors").notes["version"] == POOR
+    models = Settings(live=str(server.live)).models()
+    assert load_weights(models.champion("CP")).notes["version"] == version
+    assert read_serving(models.folder("CP")).previous.version == POOR
+
+
+def test_a_server_retrains_by_itself_when_enough_labels_came(server: Server, tmp_path: Path) -> None:
+    poor_champion(tmp_path / "live")
+    rule = {"schedule": "on", "minutes": "0.2", "retrain_new_labels": "5", "retrain_every_h": "0"}
+    small = {"retrain_min_disk_gib": "0.1", "retrain_min_memory_gib": "0.1"}
+    with running(server.studies, tmp_path / "live", **rule, **small) as other:
+        task = wait_for_training(other)
+    assert task["status"] == "DONE", task["details"]
+    entries = list(Settings(live=str(tmp_path / "live")).audit().entries())
+    decided, *rest = [entry for entry in entries if entry["what"] == "run.decided"]
+    assert (decided["who"], decided["about"]["code"], rest) == ("policy", "CP", [])
+    assert "which the champion never saw" in decided["why"]
+    assert "run.finished" in {entry["what"] for entry in entries}
+
+
+def test_a_rollback_drops_no_request(server: Server, client: MONAILabelClient) -> None:
+    registry = Settings(live=str(server.live)).registry()
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def version() -> str:
+        return client.infer("segment_cp", "P0000_CP", {})[1]["model_version"]
+
+    def ask() -> None:
+        while not stop.is_set():
+            seen.append(version())
+
+    before = version()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        started = time.monotonic()
+        registry.rollback("CP", who="test", reason="while requests go on")
+        took_s = time.monotonic() - started
+        assert version() == POOR
+        registry.rollback("CP", who="test", reason="and back")
+        assert version() == before
+    finally:
+        stop.set()
+        asking.join()
+    assert set(seen) <= {before, POOR}  # a request that failed would have ended the thread with an error
+    assert took_s < ROLLBACK_S
+    assert registry.audit.verify().problems == ()
+    assert {"label.accepted", "run.finished", "model.serves"} <= {entry["what"] for entry in registry.audit.entries()}
 
 
 def test_a_stopped_run_leaves_the_champion(server: Server, client: MONAILabelClient) -> None:
-    before = (server.live / "CP" / "champion.safetensors").read_bytes()
+    champion = Settings(live=str(server.live)).models().champion("CP")
+    before = champion.read_bytes()
     client.train_start("segment_cp", {"minutes": 5})
     wait_for_training(server, {"RUNNING"})
     while not any("epoch" in line for line in requests.get(f"{server.url}/train/", timeout=30).json()["details"]):
         time.sleep(0.3)
     client.train_stop()
     assert wait_for_training(server)["status"] == "STOPPED"
-    assert (server.live / "CP" / "champion.safetensors").read_bytes() == before
+    assert Settings(live=str(server.live)).models().champion("CP") == champion
+    assert champion.read_bytes() == before
     assert client.infer("segment_cp", "P0000_CP", {})[1]["sequence"]["code"] == "CP"
 
 

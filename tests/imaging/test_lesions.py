@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.domain.structures import KIDNEY, MASS
-from lib.imaging.lesions import components, measure_masses
+from lib.imaging.lesions import components, measure_masses, short_axis_mm
 from lib.imaging.volume import Volume
 
 SHAPE = (80, 60, 30)
@@ -79,3 +79,25 @@ def test_voxels_that_touch_at_a_corner_are_one_component() -> None:
 def test_a_flat_mask_is_refused() -> None:
     with pytest.raises(ValueError, match=r"axes \(i, j, k\)"):
         components(np.zeros((3, 3), bool))
+
+
+@pytest.mark.parametrize("degrees", [0, 35])
+def test_the_short_axis_of_an_ellipsoid_is_its_middle_one(degrees: float) -> None:
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    grid = np.indices(SHAPE).transpose(1, 2, 3, 0) * SPACING_MM - (60, 45, 45)
+    turned = grid @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    mask = ((turned / (24, 9, 15)) ** 2).sum(axis=-1) <= 1
+    assert short_axis_mm(mask, np.diag(SPACING_MM)) == pytest.approx(30, abs=3)
+
+
+def test_a_row_of_voxels_is_one_voxel_wide() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:12, 4, 4] = True
+    edge = np.prod(SPACING_MM) ** (1 / 3)
+    assert short_axis_mm(mask, np.diag(SPACING_MM)) == pytest.approx(edge)
+    assert short_axis_mm(mask & (np.arange(SHAPE[0]) == 5)[:, None, None], np.diag(SPACING_MM)) == pytest.approx(edge)
+
+
+def test_no_mass_has_no_short_axis() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        short_axis_mm(np.zeros(SHAPE, bool), np.diag(SPACING_MM))

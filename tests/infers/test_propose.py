@@ -80,6 +80,19 @@ def test_a_replaced_weight_file_serves_at_once(models: ModelFolder, write: Write
     assert proposer.propose(image, requested="NP").model_version == "second"
 
 
+def test_a_version_that_is_pruned_between_look_and_read_costs_no_request(
+    models: ModelFolder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, looked = write("NP", "good"), []
+
+    def champion(_: ModelFolder, code: str) -> Path:
+        looked.append(code)
+        return good if len(looked) > 1 else good.with_name("pruned.safetensors")
+
+    monkeypatch.setattr(ModelFolder, "champion", champion)
+    assert Proposer(models).propose(two_kidneys()[0], requested="NP").model_version == "good"
+
+
 def test_weights_of_another_sequence_are_refused(models: ModelFolder, write: Write) -> None:
     write("NP", plan_code="CP")
     with pytest.raises(BadWeightsError, match="for sequence 'CP'; expected 'NP'"):
@@ -137,8 +150,8 @@ def test_pixels_tell_the_sequence_when_nothing_else_does(models: ModelFolder, wr
 def test_the_sidecar_beside_an_image_tells_its_sequence(models: ModelFolder, write: Write, image_file: Path) -> None:
     write("CP")
     image = image_file.rename(image_file.with_name("scan.nii.gz"))
-    image.with_name("scan.json").write_text('{"Manufacturer": "GE", "SeriesDescription": "Ax LAVA arterial"}')
-    name, reply = SequenceInfer(Proposer(models))({"image": str(image)})
+    info = {"sidecar": {"Manufacturer": "GE", "SeriesDescription": "Ax LAVA arterial"}}
+    name, reply = SequenceInfer(Proposer(models))({"image": str(image), "image_info": info})
     Path(name).unlink()
     assert (reply["sequence"]["code"], reply["sequence"]["source"]) == ("CP", "sidecar")
 

@@ -13,13 +13,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from lib.domain.cohort import read_cohort
+from lib.domain.cohort import read_cohort, record_of
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError, BadRequestError
+from lib.domain.ledger import SeriesRow
 from lib.domain.sequences import SEQUENCES
 from lib.imaging.geometry import to_canonical
 from lib.imaging.volume import Volume
 from lib.ingest.dicom import ImportResult, import_dicom
-from lib.ingest.ledger import SeriesRow
 from lib.ingest.pseudonym import Pseudonyms, open_key
 from tests.ingest.examination import SLICES, case_of, dynamic, enhanced, identity_of, series, write
 
@@ -50,6 +50,13 @@ def voxels(path: Path) -> Volume:
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def months_later(dataset: pydicom.Dataset) -> None:
+    dataset.StudyInstanceUID, dataset.StudyDate = "1.2.3", "20301224"
+    dataset.SeriesInstanceUID = f"1.2.3.{dataset.SeriesNumber}"
+    uid = f"{dataset.SeriesInstanceUID}.{dataset.InstanceNumber}"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
 
 
 def row_of(result: ImportResult, **wanted: object) -> SeriesRow:
@@ -300,7 +307,7 @@ def test_importing_twice_changes_no_byte(bring: Import, tmp_path: Path, into: Pa
 def test_a_run_that_broke_off_is_finished_by_the_next(
     bring: Import, tmp_path: Path, into: Path, lost: list[str]
 ) -> None:
-    folder = write(tmp_path / "dicom", series("CP"), series("NP"))
+    folder = write(tmp_path / "dicom", series("CP"), series("NP"), series("CP", change=months_later))
     bring(folder)
     before = content(into)
     for name in lost:
@@ -365,13 +372,41 @@ def test_of_two_series_of_one_sequence_the_one_with_more_slices_is_taken(bring: 
     assert row_of(result, status="duplicate").why == f"{best.series} was taken for {best.image_id}"
 
 
-def test_a_second_examination_does_not_replace_the_first(bring: Import, tmp_path: Path) -> None:
-    def later(dataset: pydicom.Dataset) -> None:
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.StudyDate = "1.2.3", "1.2.3.4", "20301224"
+# Several studies of a patient
 
-    bring(write(tmp_path / "first", series("CP")))
-    result = bring(write(tmp_path / "second", series("CP", change=later)))
-    assert [row.status for row in result.rows] == ["duplicate"]
+
+@pytest.mark.parametrize("order", [["now", "later"], ["later", "now"], ["both"]])
+def test_a_follow_up_becomes_images_of_its_own_of_the_same_patient(
+    bring: Import, tmp_path: Path, into: Path, order: list[str]
+) -> None:
+    now, later = series("CP"), series("CP", change=months_later)
+    for name in order:
+        bring(write(tmp_path / name, *{"now": [now], "later": [later], "both": [later, now]}[name]))
+    images = read_cohort(into)
+    patient = images[0].patient_id
+    assert {record.image_id: record.patient_id for record in images} == {
+        f"{patient}_CP": patient,
+        f"{patient}-study2_CP": patient,
+    }
+    assert [record_of(record.image_id).patient_id for record in images] == [patient, patient]
+    before = content(into)
+    again = bring(write(tmp_path / "again", now, later))
+    assert (again.imported, len(again.already)) == ((), 2)
+    assert content(into) == before
+
+
+def test_each_image_says_which_study_it_is_of_and_when_that_was(bring: Import, tmp_path: Path) -> None:
+    result = bring(write(tmp_path / "dicom", series("CP"), series("NP"), series("CP", change=months_later)))
+    first, second, third = (row_of(result, code=code, study=study) for code, study in _codes_by_study(result))
+    assert first.study == second.study != third.study
+    assert (first.image_id[-3:], second.image_id[-3:], third.image_id[-10:]) == ("_CP", "_NP", "-study2_CP")
+    assert first.study_date == second.study_date < third.study_date
+    assert identity_of().study_date not in first.study_date.replace("-", "")
+
+
+def _codes_by_study(result: ImportResult) -> list[tuple[str, str]]:
+    dated = sorted(result.rows, key=lambda row: (row.study_date, row.code))
+    return [(row.code, row.study) for row in dated]
 
 
 def unnamed(dataset: pydicom.Dataset) -> None:

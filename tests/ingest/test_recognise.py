@@ -1,12 +1,9 @@
 """The sequence of an image, and the reason that a reader sees."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from lib.domain.errors import UnknownSequenceError, UnrecognisedSeriesError
-from lib.ingest.recognise import read_sidecar, recognise
+from lib.ingest.recognise import recognise
 
 
 def never() -> dict[str, float]:
@@ -69,18 +66,3 @@ def test_a_sidecar_that_leaves_it_open_leaves_it_to_the_pixels() -> None:
 def test_a_sidecar_that_says_none_of_them_is_believed() -> None:
     with pytest.raises(UnrecognisedSeriesError, match="diffusion-weighted"):
         recognise(image_id="scan", sidecar={"SeriesDescription": "ep2d_diff_ADC"}, classify=never)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", "\udcff", '{"SeriesDescription": 3}'])
-def test_a_broken_sidecar_is_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "scan.json").write_text(text, errors="surrogateescape")
-    guess = recognise(
-        image_id="scan", sidecar=read_sidecar(tmp_path / "scan.nii.gz"), classify=lambda: {"CP": 0.3, "DP": 0.7}
-    )
-    assert guess.source == "image"
-
-
-def test_the_sidecar_beside_an_image_is_read(tmp_path: Path) -> None:
-    (tmp_path / "scan.json").write_text(json.dumps(SIDECAR))
-    assert read_sidecar(tmp_path / "scan.nii.gz") == SIDECAR
-    assert read_sidecar(tmp_path / "other.nii.gz") is None

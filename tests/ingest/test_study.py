@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.domain.sequences import SEQUENCES, SequenceSpec
+from lib.domain.sequences import OTHER, SEQUENCES, UNKNOWN, SequenceSpec
 from lib.ingest.headers import SeriesHeader, header_of_dataset, header_of_sidecar
 from lib.ingest.phases import phase_at
-from lib.ingest.rules import KINDS, OTHER, PHASES, UNKNOWN, normalised
-from lib.ingest.study import SURE, recognise_series, recognise_study
+from lib.ingest.rules import normalised
+from lib.ingest.rules_phase import PHASES
+from lib.ingest.study import KINDS, SURE, recognise_series, recognise_study
 from lib.phantom.cohort import SMALL_SIZE, make_case
 from tests.ingest.rows import HERE, series, studies
 

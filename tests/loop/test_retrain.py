@@ -1,6 +1,8 @@
-"""A run never touches the champion unless the challenger is no worse, and never sees the holdout."""
+"""A run never touches the champion unless the gate says so, and never trains on the holdout that judges it."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from lib.domain.errors import NotEnoughLabelsError
 from lib.domain.records import CaseScore, LabelledImage
 from lib.loop.retrain import RetrainResult, images_on, retrain
 from lib.loop.splits import side_of
+from lib.registry.promotion import GateRule
 
 CHAMPION, CHALLENGER = Path("champion"), Path("challenger")
 
@@ -20,10 +23,15 @@ def image(number: int) -> LabelledImage:
         image=Path("image"),
         label=Path("label"),
         drawn=frozenset({"mass"}),
+        vendor="GE",
+        scanner_model="Signa",
+        label_sha256=f"sha-{number}",
     )
 
 
 CASES = [image(number) for number in range(40)]
+HOLDOUT = [case for case in CASES if side_of(case.patient_id) == "holdout"]
+RULE = GateRule(min_patients=2)
 
 
 class Run:
@@ -32,6 +40,7 @@ class Run:
     def __init__(self, before: float, after: float) -> None:
         self.dice = {CHAMPION: before, CHALLENGER: after}
         self.trained: list[LabelledImage] = []
+        self.scored: dict[Path, list[LabelledImage]] = {}
         self.published: list[Path] = []
 
     def train(self, training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
@@ -39,13 +48,34 @@ class Run:
         return CHALLENGER
 
     def score(self, weights: Path, cases: Sequence[LabelledImage]) -> list[CaseScore]:
+        self.scored[weights] = list(cases)
         return [
-            CaseScore(image_id=case.image_id, dice={"mass": self.dice[weights]}, found=True, false_positives=0)
+            CaseScore(
+                image_id=case.image_id,
+                patient_id=case.patient_id,
+                dice={"mass": self.dice[weights]},
+                found=True,
+                masses_found=(True,),
+                false_positives=0,
+            )
             for case in cases
         ]
 
-    def go(self, cases: Sequence[LabelledImage] = CASES, champion: Path | None = CHAMPION) -> RetrainResult:
-        return retrain(cases, champion=champion, train=self.train, score=self.score, publish=self.published.append)
+    def go(
+        self,
+        cases: Sequence[LabelledImage] = CASES,
+        champion: Path | None = CHAMPION,
+        saw: frozenset[str] | None = None,
+    ) -> RetrainResult:
+        return retrain(
+            cases,
+            champion=champion,
+            train=self.train,
+            score=self.score,
+            publish=self.published.append,
+            rule=RULE,
+            champion_scanners=saw,
+        )
 
 
 def test_a_better_challenger_is_published() -> None:
@@ -56,14 +86,41 @@ def test_a_better_challenger_is_published() -> None:
 
 def test_a_worse_challenger_changes_nothing() -> None:
     run = Run(0.7, 0.6)
-    assert "fell from 0.700 to 0.600" in run.go().decision.reason
+    assert "0.700 before, 0.600 now" in run.go().decision.reason
     assert run.published == []
 
 
-def test_the_holdout_is_never_seen() -> None:
+def test_the_holdout_judges_both_models_and_teaches_neither() -> None:
     run = Run(0.6, 0.7)
     run.go()
     assert {side_of(case.patient_id) for case in run.trained} == {"train", "validation"}
+    assert run.scored == {CHAMPION: HOLDOUT, CHALLENGER: HOLDOUT}
+
+
+def test_without_a_holdout_the_challenger_waits() -> None:
+    run = Run(0.6, 0.7)
+    decision = run.go([case for case in CASES if case not in HOLDOUT]).decision
+    assert (decision.verdict, decision.missing_patients) == ("wait", 2)
+    assert run.published == []
+
+
+@pytest.mark.parametrize(
+    ("saw", "verdict"), [(None, "refuse"), (frozenset({"GE Signa"}), "refuse"), (frozenset({"UIH"}), "promote")]
+)
+def test_only_a_champion_known_not_to_have_seen_a_scanner_makes_it_new(
+    saw: frozenset[str] | None, verdict: str
+) -> None:
+    assert Run(0.6, 0.6).go(saw=saw).decision.verdict == verdict
+
+
+def test_the_decision_names_the_patients_and_label_versions_by_their_hashes() -> None:
+    decision = Run(0.6, 0.7).go().decision
+    patients = "\n".join(sorted(case.patient_id for case in HOLDOUT))
+    assert decision.patients_sha256 == hashlib.sha256(patients.encode()).hexdigest()
+    corrected = [replace(case, label_sha256="new") if case in HOLDOUT[:1] else case for case in CASES]
+    again = Run(0.6, 0.7).go(corrected[::-1]).decision
+    assert again.patients_sha256 == decision.patients_sha256
+    assert again.labels_sha256 != decision.labels_sha256
 
 
 def test_the_first_model_needs_no_champion() -> None:

@@ -140,6 +140,7 @@ def test_a_found_label_with_other_numbers_is_renumbered_as_a_new_version(folder:
     (case,) = [case for case in store.labelled("CP") if case.image_id == "P2_CP"]
     np.testing.assert_array_equal(content(case.label) == 2, label.data == 2)
     assert case.drawn == {"mass"}
+    assert (case.scanner, case.label_sha256) == ("GE", store.label("P2_CP").sha256)
     assert len(store.versions("P2_CP")) == 2
     store.close()
 
@@ -273,3 +274,16 @@ def test_a_value_that_no_segment_explains_is_refused(tmp_path: Path) -> None:
             Grid(shape=data.shape, affine=np.eye(4)),
             {"label_info": [{"name": "mass", "idx": 1}]},
         )
+
+
+def test_labels_found_in_the_folder_are_checked_in_one_transaction(
+    make_cohort: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CohortStore(make_cohort([f"P{number}" for number in range(5)], ["CP"]))
+    write, transactions = store.index.write, []
+    monkeypatch.setattr(store.index, "write", lambda: transactions.append(1) or write())
+    assert len(store.labelled("CP")) == 5
+    assert len(transactions) == 1
+    assert len(store.labelled("CP")) == 5
+    assert len(transactions) == 1
+    store.close()

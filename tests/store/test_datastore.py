@@ -14,6 +14,7 @@ from lib.domain.errors import (
     BadRequestError,
     GeometryError,
     RenalError,
+    StorageFullError,
     UnknownImageError,
 )
 from lib.imaging.volume import Volume, read_label, write_volume
@@ -175,6 +176,30 @@ def test_the_listing_is_json_with_every_image_and_tag(store: CohortDatastore) ->
     listing = json.loads(json.dumps(store.json()))
     assert set(listing["objects"]["P1_CP"]["labels"]) == {"final"}
     assert listing["objects"]["P2_CP"]["labels"] == {}
+
+
+def test_the_listing_keeps_what_clients_stored_however_odd(store: CohortDatastore, drawn: Volume) -> None:
+    odd = {"half": "\udc80", "huge": 2**80, "none": None, "reader": "Å"}
+    store.update_image_info("P2_CP", odd)
+    submit(store, drawn.data, drawn.affine, odd)
+    entry = store.json()["objects"]["P2_CP"]
+    assert odd.items() <= entry["image"]["info"].items()
+    assert odd.items() <= entry["labels"]["final"]["info"].items()
+
+
+def test_a_proposal_is_given_when_there_is_no_room_to_remember_it(
+    store: CohortDatastore, drawn: Volume, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise StorageFullError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.store.index, "write", full)
+        store.note_proposal("P2_CP", "segment_cp", "CP-1")
+        with pytest.raises(StorageFullError):
+            submit(store, drawn.data, drawn.affine)
+    assert "not recorded: no room" in caplog.text
+    assert store.get_labeled_images() == ["P1_CP"]
 
 
 def test_the_archive_pairs_images_with_labels(store: CohortDatastore) -> None:

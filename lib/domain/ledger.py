@@ -11,6 +11,7 @@ or a phase of one, sorted by patient, study, number and series:
 series         Key of the series, ``S`` and 12 digits; what ``--decide`` takes.
 patient        Pseudonym; empty when the study's patient is not certain.
 study          Key of the study, ``E`` and 12 digits.
+study_date     Its date, moved as all dates of the patient; empty when unknown, or when the patient is not certain.
 series_number  Of the scanner; null when the header says none.
 description    Known words of the series description.
 part           Which part of its series it is, when one series held several volumes; else empty.
@@ -25,7 +26,7 @@ image_id       Of the image it became; else empty.
 why            Why it was not imported; else empty.
 =============  =====================================================================================================
 
-No time is kept: the same folder imported again gives the same bytes.
+No time of import is kept: the same folder imported again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lib.domain.errors import BadCohortError
-from lib.imaging.volume import write_bytes
 
 LEDGER = "import.json"
 VERSION = 1
-IMPORTED, DUPLICATE, OTHER, UNKNOWN, SKIPPED = "imported", "duplicate", "other", "unknown", "skipped"
+IMPORTED, DUPLICATE, SKIPPED = "imported", "duplicate", "skipped"
+DECIDED = "decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class SeriesRow:
     status: str
     image_id: str = ""
     why: str = ""
+    study_date: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def read_ledger(folder: Path) -> Ledger:
     """Read the file, if there is one.
 
     Raises:
-        BadCohortError: When the file is not one that ``write_ledger`` wrote.
+        BadCohortError: When the file is not one that ``import`` wrote.
     """
     path = folder / LEDGER
     if not path.is_file():
@@ -94,14 +96,11 @@ def read_ledger(folder: Path) -> Ledger:
     return Ledger(key=key, rows=rows)
 
 
-def write_ledger(ledger: Ledger, folder: Path) -> None:
-    """Replace the file when anything in it changed."""
+def format_ledger(ledger: Ledger) -> bytes:
+    """Write the file's content; equal ledgers give equal bytes."""
     rows = [asdict(row) for row in in_order(ledger.rows.values())]
     document = {"version": VERSION, "key": ledger.key, "series": rows}
-    payload = f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
-    path = folder / LEDGER
-    if not path.is_file() or path.read_bytes() != payload:
-        write_bytes(payload, path)
+    return f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
 
 
 def in_order(rows: Iterable[SeriesRow]) -> list[SeriesRow]:

@@ -1,0 +1,42 @@
+"""When labels arrived, without reading or checking them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from lib.store.cohort import FINAL, CohortStore
+from lib.store.index import HeadRow, ImageRow, VersionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """The final label of an image.
+
+    Attributes:
+        scanner: Vendor and model, as ``LabelledImage.scanner`` writes them; empty when unknown.
+        arrived_ns: When its present version came, in nanoseconds since 1970.
+    """
+
+    patient_id: str
+    sequence: str
+    scanner: str
+    arrived_ns: int
+
+
+def arrivals(store: CohortStore) -> list[Arrival]:
+    """Every final label that counts and was not refused."""
+    store.follow()
+    columns = (ImageRow.patient_id, ImageRow.sequence, ImageRow.vendor, ImageRow.scanner_model, VersionRow.created_ns)
+    query = (
+        select(*columns)
+        .join(HeadRow, HeadRow.image_id == ImageRow.image_id)
+        .join(VersionRow, VersionRow.id == HeadRow.version_id)
+        .where(ImageRow.present & (HeadRow.tag == FINAL) & VersionRow.refused.is_(None))
+    )
+    with store.index.read() as session:
+        return [
+            Arrival(patient_id=patient, sequence=sequence, scanner=f"{vendor} {model}".strip(), arrived_ns=arrived)
+            for patient, sequence, vendor, model, arrived in session.execute(query)
+        ]

@@ -1,0 +1,86 @@
+"""What the schedule sees of a real cohort, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib.configs.retraining import DECISIONS, retrain_schedule, snapshot
+from lib.configs.settings import Settings
+from lib.domain.audit import RUN_STARTED, AuditEvent
+from lib.loop.policy import RetrainRule, SequenceState
+from lib.loop.splits import side_of
+from lib.nets.networks import Plan, build_network, save_weights
+from lib.store.cohort import CohortStore
+
+PATIENTS = [f"P{number}" for number in range(12)]
+LEARNING = sum(side_of(patient) == "train" for patient in PATIENTS)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(live=str(tmp_path / "live"), retraining=RetrainRule(new_labels=3, min_disk_gib=0, min_memory_gib=0))
+
+
+@pytest.fixture
+def store(make_cohort: Callable[..., Path]) -> Iterator[CohortStore]:
+    store = CohortStore(make_cohort(PATIENTS, ["CP"]))
+    yield store
+    store.close()
+
+
+def state(settings: Settings, store: CohortStore, running: str = "") -> SequenceState:
+    return next(one for one in snapshot(settings, store, running).sequences if one.code == "CP")
+
+
+def test_only_labels_of_training_patients_that_came_after_the_last_run_are_new(
+    settings: Settings, store: CohortStore
+) -> None:
+    assert 0 < LEARNING < len(PATIENTS)
+    assert state(settings, store).new_labels == LEARNING
+    settings.audit().append([AuditEvent(who="training", what=RUN_STARTED, about={"code": "CP"})])
+    after = state(settings, store)
+    assert after.new_labels == 0
+    assert after.last_run is not None
+    learner = next(patient for patient in PATIENTS if side_of(patient) == "train")
+    store.save_label(f"{learner}_CP", store.label(f"{learner}_CP").path)
+    assert state(settings, store).new_labels == 1
+
+
+def test_a_scanner_that_the_champion_never_saw_is_told(settings: Settings, store: CohortStore) -> None:
+    plan = Plan(code="CP", channels=(4, 4, 4))
+    torch.manual_seed(0)
+    weights = Path(settings.live) / "CP" / "champion.safetensors"
+    for known, unseen in (('["Siemens Aera"]', {"GE": LEARNING}), ('["GE"]', {})):
+        save_weights(weights, build_network(plan).state_dict(), plan, {"version": "one", "scanners": known})
+        assert state(settings, store).new_scanner_labels == unseen
+
+
+def test_a_run_under_way_takes_the_device(settings: Settings, store: CohortStore) -> None:
+    assert state(settings, store, running="CP").running
+    assert snapshot(settings, store, "CP").devices[0].busy
+
+
+def test_a_due_sequence_is_started_once_with_its_reason_on_record(settings: Settings, store: CohortStore) -> None:
+    started: list[tuple[str, str]] = []
+    schedule = retrain_schedule(settings, store, lambda: "", lambda code, device: started.append((code, device)))
+    schedule()
+    schedule()  # the decision itself counts as the last run: a run that dies at once is not started every minute
+    assert [code for code, _ in started] == ["CP"]
+    noted = json.loads((Path(settings.live) / DECISIONS).read_text())["decisions"]
+    assert {one["sequence"] for one in noted} == {"T1WI", "T2WI", "CP", "NP", "DP"}
+    assert all(one["reason"] for one in noted)
+    (entry,) = [entry for entry in settings.audit().entries() if entry["what"] == "run.decided"]
+    assert f"{LEARNING} new labels" in entry["why"]
+
+
+def test_with_too_few_labels_nothing_is_started(settings: Settings, store: CohortStore) -> None:
+    started: list[str] = []
+    patient = replace(settings, retraining=RetrainRule(new_labels=100, every_h=0))
+    retrain_schedule(patient, store, lambda: "", lambda code, _: started.append(code))()
+    assert started == []
