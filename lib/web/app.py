@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import signal
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -86,6 +87,18 @@ def install(app: MONAILabelApp, conf: Mapping[str, Any]) -> None:
     if not door.admission.login_required:
         logger.warning("no users: anyone on this machine, and nobody else, may do everything (main.py users add)")
     framework.middleware_stack = build(door)
+    _clean_up_when_terminated()
+
+
+def _clean_up_when_terminated() -> None:
+    """Let SIGTERM end the server as SIGINT does.
+
+    uvicorn finishes its requests and then raises the signal that it got once more: SIGTERM would end Python before it
+    removes the temporary files.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(signal.SIGTERM, lambda _, frame: handler(signal.SIGINT, frame))
 
 
 def _route(row: Row) -> APIRoute:

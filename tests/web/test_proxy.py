@@ -82,7 +82,7 @@ REFUSED = (
     "studies%3Fx",
     "http://elsewhere.example/studies",
     f"studies/{UID}/series/{UID}/instances/{UID}/frames/1%23x",
-    "studies%0A",
+    "studies%0Ax",
 )
 
 
