@@ -29,8 +29,8 @@ FINDER_PLAN = Plan(
     stem=(1, 1, 1),
     channels=(8, 16, 32, 64),
 )
-_LIKELY = 0.3  # probability of kidney, mass or cyst together: better a box too many than a kidney missed
-_SMALLEST_MM3 = 4000.0  # a sphere of 20 mm: an atrophic kidney is larger
+_LIKELY = 0.15  # probability of kidney, mass or cyst together: better a box too many than a kidney missed
+_SMALLEST_MM3 = 2000.0  # a sphere of 16 mm: an atrophic kidney is larger
 _MARGIN_MM = 20.0  # an exophytic mass may stick out of what was found
 
 

@@ -28,7 +28,7 @@ def test_each_kidney_gets_a_box_with_a_margin_the_larger_first() -> None:
 
 def test_what_is_smaller_than_a_kidney_gets_no_box() -> None:
     organs = np.zeros((40, 40, 40), bool)
-    organs[10:13, 10:13, 10:13] = True
+    organs[10:12, 10:12, 10:12] = True
     assert organ_boxes(organs, SPACING_MM) == []
     assert organ_boxes(np.zeros((4, 4, 4), bool), SPACING_MM) == []
 
