@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, Response
-from monailabel.config import settings
+from fastapi import Response
 from monailabel.endpoints.datastore import ResultType, datastore
-from monailabel.endpoints.user.auth import RBAC, User
-
-router = APIRouter()
 
 
-@router.get("/datastore/", include_in_schema=False)
-def listing(
-    _: Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))], output: ResultType | None = None
-) -> Response:
+def listing(output: ResultType | None = None) -> Response:
     """Answer what MONAI Label's own route answers; in a thread, so that other requests go on."""
     return Response(as_json(datastore(output)), media_type="application/json")
 
@@ -28,8 +20,3 @@ def as_json(content: object) -> bytes:
         return orjson.dumps(content)
     except TypeError:  # a client's entry that JSON has no way to say exactly, such as half of a character
         return json.dumps(content).encode()
-
-
-def install(app: FastAPI) -> None:
-    """Put the route before the framework's."""
-    app.router.routes[:0] = router.routes
