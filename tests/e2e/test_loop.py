@@ -121,7 +121,7 @@ def test_a_server_retrains_by_itself_when_enough_labels_came(server: Server, tmp
     entries = list(Settings(live=str(tmp_path / "live")).audit().entries())
     decided, *rest = [entry for entry in entries if entry["what"] == "run.decided"]
     assert (decided["who"], decided["about"]["code"], rest) == ("policy", "CP", [])
-    assert "which the champion never saw" in decided["why"]
+    assert "new labels since the last run" in decided["why"]
     assert "run.finished" in {entry["what"] for entry in entries}
 
 
