@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 
     raise SystemExit(run())
 
+import gc
 import logging
 import os
 from collections.abc import Callable
@@ -131,6 +132,8 @@ class RenalApp(MONAILabelApp):
         from lib.web.app import install
 
         install(self, self.conf)
+        gc.collect()
+        gc.freeze()  # hundreds of thousands of objects that stay: walking them held up a request now and then
         if self.settings.ahead:
             ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
