@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import os
 import tempfile
@@ -211,7 +210,7 @@ def _unpacked(path: Path) -> bytes:
 
 def _announced_bytes(head: bytes) -> int:
     kind = nib.Nifti2Image if head[:4] in _NIFTI2_SIZES else nib.Nifti1Image
-    header = kind.header_class.from_fileobj(io.BytesIO(head), check=False)
+    header = kind.header_class(head[: kind.header_class.template_dtype.itemsize], check=False)  # without extensions
     voxels = math.prod(max(0, int(size)) for size in header.get_data_shape())
     return int(header.get_data_offset()) + voxels * int(header.get_data_dtype().itemsize)
 

@@ -78,6 +78,14 @@ def test_a_fourth_axis_of_length_one_is_dropped(tmp_path: Path) -> None:
     assert read_volume(save(tmp_path / "a.nii", ramp()[..., None])).shape == (4, 5, 6)
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_an_image_with_notes_in_its_header_reads(tmp_path: Path, kind: type[nib.Nifti1Image]) -> None:
+    image = kind(np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"who made it, and how. " * 200))
+    nib.save(image, tmp_path / "noted.nii.gz")
+    assert np.array_equal(read_volume(tmp_path / "noted.nii.gz").data, image.get_fdata())
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused(tmp_path: Path, bad: float) -> None:
     data = ramp()
