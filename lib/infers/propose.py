@@ -27,7 +27,8 @@ class Proposal:
     Attributes:
         label: Values of the structure table on the image's grid.
         model_version: Version that the weight file carries.
-        kidneys: How many were found beforehand; 0 when the whole field of view was searched.
+        kidneys: How many were found beforehand.
+        everywhere: Whether the whole field of view was searched, and not only around the kidneys.
         seconds: Time per stage.
     """
 
@@ -36,6 +37,7 @@ class Proposal:
     model_version: str
     masses: tuple[MassMeasurement, ...]
     kidneys: int
+    everywhere: bool
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
@@ -46,7 +48,7 @@ class Proposal:
             "model_version": self.model_version,
             "masses": [asdict(mass) for mass in self.masses],
             "kidneys_found": self.kidneys,
-            "searched": "around the kidneys" if self.kidneys else "the whole field of view",
+            "searched": "the whole field of view" if self.everywhere else "around the kidneys",
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
         }
 
@@ -103,6 +105,7 @@ class Proposer:
             model_version=version,
             masses=tuple(measure_masses(prediction.label, prediction.certainty)),
             kidneys=prediction.kidneys,
+            everywhere=prediction.everywhere,
             seconds=prediction.seconds,
         )
 

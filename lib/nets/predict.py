@@ -29,6 +29,7 @@ from lib.nets.windows import class_probabilities
 
 FindKidneys = Callable[[Tensor, Spacing], list[Box]]
 
+_BOTH = 2
 SMALLEST_MASS_MM3 = 60.0  # a sphere of 5 mm: smaller predicted masses are noise
 
 
@@ -41,7 +42,8 @@ class Prediction:
         certainty: Probability of the structure that each voxel is labelled as, float16, on the same axes; 0 elsewhere.
         confidence: Mean probability of the winning class over the voxels labelled as each structure, by name;
             only structures that were found.
-        kidneys: How many were found beforehand, to look only there; 0 when the whole field of view was searched.
+        kidneys: How many were found beforehand.
+        everywhere: Whether the whole field of view was searched, and not only around the kidneys.
         seconds: Wall-clock time per stage.
     """
 
@@ -49,6 +51,7 @@ class Prediction:
     certainty: NDArray[np.float16]
     confidence: Mapping[str, float]
     kidneys: int
+    everywhere: bool
     seconds: Mapping[str, float]
 
 
@@ -103,7 +106,8 @@ def predict_volume(
 ) -> Prediction:
     """Label one image with any network that has the classes of the plan.
 
-    The network looks where ``find`` sees kidneys, and everywhere when that finds none.
+    The network looks only around the kidneys where ``find`` sees both; with fewer, one may have been missed, and it
+    looks everywhere.
 
     Raises:
         BadImageError: When the image holds intensities that are not finite.
@@ -112,7 +116,8 @@ def predict_volume(
     canonical = to_canonical(volume)
     working = to_working(canonical, plan.spacing_mm)
     marks.append(time.perf_counter())
-    boxes = find(working.image, plan.spacing_mm) if find else []
+    found = find(working.image, plan.spacing_mm) if find else []
+    boxes = found if len(found) >= _BOTH else []
     marks.append(time.perf_counter())
     probabilities = class_probabilities(working.image, network, plan, boxes=boxes)
     marks.append(time.perf_counter())
@@ -126,7 +131,8 @@ def predict_volume(
         label=Volume(data=data, affine=volume.affine),
         certainty=sure,
         confidence=_confidence(probabilities, plan),
-        kidneys=len(boxes),
+        kidneys=len(found),
+        everywhere=not boxes,
         seconds=dict(zip(("prepare", "find", "network", "restore"), took, strict=True)),
     )
 

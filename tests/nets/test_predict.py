@@ -94,15 +94,24 @@ def test_at_the_working_spacing_every_voxel_is_labelled_from_itself(seed: int, s
     assert label[-1, -1, -1] != label[0, 0, 0]
 
 
-def test_only_where_kidneys_are_found_anything_is_labelled() -> None:
+def test_only_where_both_kidneys_are_found_anything_is_labelled() -> None:
     image = Volume(data=random_image(4, (90, 80, 40)), affine=np.diag([1.5, 1.5, 3.0, 1.0]))
     plan = replace(PLAN, window=(16, 16, 16))
+    box, other = (slice(8, 12), slice(8, 12), slice(8, 12)), (slice(60, 64), slice(60, 64), slice(8, 12))
     everywhere = predict_volume(image, Threshold(), plan)
-    here = predict_volume(image, Threshold(), plan, find=lambda *_: [(slice(8, 12), slice(8, 12), slice(8, 12))])
-    nowhere = predict_volume(image, Threshold(), plan, find=lambda *_: [])
-    assert (everywhere.kidneys, here.kidneys, nowhere.kidneys) == (0, 1, 0)
+    here = predict_volume(image, Threshold(), plan, find=lambda *_: [box, other])
+    assert (everywhere.kidneys, everywhere.everywhere) == (0, True)
+    assert (here.kidneys, here.everywhere) == (2, False)
     assert 0 < np.count_nonzero(here.label.data) < np.count_nonzero(everywhere.label.data) / 2
-    assert np.array_equal(nowhere.label.data, everywhere.label.data)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_with_fewer_than_two_kidneys_the_whole_field_of_view_is_searched(count: int) -> None:
+    image = Volume(data=random_image(4, (40, 40, 20)), affine=np.diag([1.5, 1.5, 3.0, 1.0]))
+    plan, box = replace(PLAN, window=(16, 16, 16)), (slice(8, 12), slice(8, 12), slice(8, 12))
+    found = predict_volume(image, Threshold(), plan, find=lambda *_: [box] * count)
+    assert (found.kidneys, found.everywhere) == (count, True)
+    assert np.array_equal(found.label.data, predict_volume(image, Threshold(), plan).label.data)
 
 
 def test_the_label_keeps_the_images_affine() -> None:
