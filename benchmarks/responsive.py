@@ -36,11 +36,12 @@ def main() -> None:
         case = make_case(5, 0, "NP", vendors=["GE"], size=Size(matrix=MATRIX))
         write_volume(case.image, studies / f"{case.record.image_id}.nii.gz")
         with running(studies) as (url, _, _):
-            print(json.dumps(measure(url, case.record.image_id, given.readers, given.seconds), indent=1))
+            waiting = studies / ".renal" / "waiting" / f"{case.record.image_id}.json"
+            print(json.dumps(measure(url, case.record.image_id, given.readers, given.seconds, waiting), indent=1))
 
 
-def measure(url: str, image_id: str, readers: int, seconds: float) -> dict[str, object]:
-    """Latencies of /info without and with readers, in milliseconds."""
+def measure(url: str, image_id: str, readers: int, seconds: float, waiting: Path) -> dict[str, object]:
+    """Latencies of /info without and with readers, in milliseconds; ``waiting`` is removed, so that each computes."""
     infer = f"{url}/infer/segment_np?image={image_id}&output=json"
     requests.post(infer, timeout=300).raise_for_status()
     idle = latencies(url, time.monotonic() + min(seconds, 5))
@@ -49,6 +50,7 @@ def measure(url: str, image_id: str, readers: int, seconds: float) -> dict[str, 
     def read() -> None:
         with requests.Session() as http:
             while not stop.is_set():
+                waiting.unlink(missing_ok=True)
                 http.post(infer, timeout=300).raise_for_status()
                 done.append(time.monotonic())
 

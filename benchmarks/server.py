@@ -29,6 +29,7 @@ from lib.configs.tasks import task_name
 from lib.imaging.volume import write_volume
 from lib.phantom.cohort import Size, make_case
 
+MATRIX = (256, 256, 64)
 START_S = 120
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--requests", type=int, default=10)
     options.add_argument("--sequence", default="NP")
-    options.add_argument("--matrix", type=int, nargs=3, default=(256, 256, 64))
+    options.add_argument("--matrix", type=int, nargs=3, default=MATRIX)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         studies = Path(folder) / "studies"
