@@ -157,5 +157,4 @@ class RenalApp(MONAILabelApp):
         """Let the proposal of an image wait for its reader."""
         datastore, task = self.datastore(), self._infers[AUTO]
         if task.is_valid():
-            request = {"image": datastore.get_image_uri(image_id), "image_info": datastore.get_image_info(image_id)}
-            Path(task(request)[0]).unlink()
+            task.prepare(Path(datastore.get_image_uri(image_id)), datastore.get_image_info(image_id))

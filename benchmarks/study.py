@@ -25,14 +25,14 @@ from lib.evaluation.cohort import evaluate_cohort
 from lib.evaluation.page.render import write_page
 from lib.evaluation.report import Options, Report, write_report
 from lib.evaluation.results import MASS_REGION
-from lib.imaging.lesions import measure_masses
 from lib.imaging.volume import read_volume, write_bytes, write_volume
+from lib.infers.propose import Proposer
 from lib.loop.splits import side_of
 from lib.nets.fit import fit
-from lib.nets.networks import Plan, load_weights, save_weights
-from lib.nets.predict import Predictor
+from lib.nets.networks import Plan, save_weights
 from lib.nets.trainee import FitSettings
 from lib.phantom.cohort import FULL_SIZE, SMALL_SIZE, generate_cohort
+from lib.registry.models import ModelFolder
 
 INTERNAL_CENTRE = "A"
 
@@ -129,19 +129,14 @@ def _predict(out: Path, tested: Sequence[CaseRecord], device: str) -> None:
     """Write what ``predict`` writes, as far as the evaluation reads it."""
     table = out / "predictions" / "predictions.json"
     done = json.loads(table.read_text())["images"] if table.is_file() else {}
-    predictors: dict[str, Predictor] = {}
+    proposer = Proposer(ModelFolder(shipped=out / "weights", live=out / "live"), device)
     for record in tested:
         if record.image_id in done:
             continue
-        weights = load_weights(out / "weights" / f"{record.sequence}.safetensors")
-        predictor = predictors.setdefault(record.sequence, Predictor(weights, device))
-        found = predictor(read_volume(out / "tested" / f"{record.image_id}.nii.gz"))
-        write_volume(found.label, out / "predictions" / f"{record.image_id}.nii.gz")
-        masses = measure_masses(found.label, found.certainty)
-        done[record.image_id] = {
-            "model_version": weights.notes["version"],
-            "masses": [{"confidence": mass.confidence, "volume_ml": mass.volume_ml} for mass in masses],
-        }
+        image = read_volume(out / "tested" / f"{record.image_id}.nii.gz")
+        proposal = proposer.propose(image, requested=record.sequence)
+        write_volume(proposal.label, out / "predictions" / f"{record.image_id}.nii.gz")
+        done[record.image_id] = proposal.to_json()
         write_bytes(json.dumps({"images": done, "failed": {}}).encode(), table)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from lib.configs.settings import ENVIRONMENT_PREFIX
+from lib.configs.settings import looked_up
 from lib.domain.errors import BadRequestError
 
 _NO_HOME = ".config"
@@ -51,7 +51,7 @@ class ServerSettings:
         """
         given: dict[str, str | int | float] = {}
         for item in fields(cls):
-            text = conf.get(item.name, os.environ.get(ENVIRONMENT_PREFIX + item.name.upper()))
+            text = looked_up(conf, item.name)
             if text is not None:
                 given[item.name] = text if item.type == "str" else _number(item.name, text, whole=item.type == "int")
         return cls(**given)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 from lib.configs.rules import read_rule
@@ -59,14 +60,11 @@ class Settings:
             BadRequestError: When ``minutes`` is not a positive number, ``ahead`` not a whole one, ``keep`` too small,
                 or a rule's figure is out of range.
         """
-
-        def look_up(name: str) -> str | None:
-            return conf.get(name, os.environ.get(ENVIRONMENT_PREFIX + name.upper()))
-
+        look_up = partial(looked_up, conf)
         given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
         return cls(
             live=given.get("live", cls().live),
-            keep=_keep(given.get("keep", str(cls().keep))),
+            keep=_count("keep", given.get("keep", str(cls().keep)), least=FEWEST_KEPT),
             device=given.get("device", cls().device),
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
@@ -91,9 +89,14 @@ class Settings:
         return Registry(models=self.models(), audit=self.audit(), keep=self.keep)
 
 
-def _count(name: str, text: str) -> int:
-    if not text.isdecimal():
-        msg = f"setting {name} is {text!r}; expected a whole number, 0 or more"
+def looked_up(conf: Mapping[str, str], name: str) -> str | None:
+    """What a setting was given as, by the command, else in the environment; None when it was not."""
+    return conf.get(name, os.environ.get(ENVIRONMENT_PREFIX + name.upper()))
+
+
+def _count(name: str, text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        msg = f"setting {name} is {text!r}; expected a whole number, {least} or more"
         raise BadRequestError(msg)
     return int(text)
 
@@ -114,10 +117,3 @@ def _minutes(text: str) -> float:
         msg = f"setting minutes is {text!r}; expected a positive number"
         raise BadRequestError(msg)
     return minutes
-
-
-def _keep(text: str) -> int:
-    if not text.isdecimal() or int(text) < FEWEST_KEPT:
-        msg = f"setting keep is {text!r}; expected a whole number, {FEWEST_KEPT} or more"
-        raise BadRequestError(msg)
-    return int(text)

@@ -49,6 +49,11 @@ class CaseRecord:
     clinical: Mapping[str, str] = field(default_factory=dict)
 
 
+def scanner_name(vendor: str, model: str) -> str:
+    """Name a scanner by its vendor and model, as far as they are known."""
+    return f"{vendor} {model}".strip()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImage:
     """An image with its final label, as training and scoring take it.
@@ -73,7 +78,7 @@ class LabelledImage:
     @property
     def scanner(self) -> str:
         """Vendor and model, as far as they are known."""
-        return f"{self.vendor} {self.scanner_model}".strip()
+        return scanner_name(self.vendor, self.scanner_model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

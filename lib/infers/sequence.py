@@ -63,22 +63,43 @@ class SequenceInfer(InferTask):
         label, reply = self._prepared(self._waiting, request, path, info)
         return _write(label, suffix), reply
 
+    def prepare(self, path: Path, info: Mapping[str, Any]) -> None:
+        """Let the proposal for an image of the datastore wait for its reader.
+
+        Raises:
+            RenalError: When the image or its sequence cannot be used.
+        """
+        key = self._key({}, path, info)
+        if self._waiting and not self._waiting.find(image_stem(path), key):
+            self._make(self._waiting, key, {}, path, info)
+
     def _prepared(
         self, room: WaitingRoom, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]
     ) -> tuple[Volume, dict[str, Any]]:
         """Take the proposal that waits for an image of the datastore; else make it, and let it wait."""
-        image_id, models = image_stem(path), self._proposer.models
-        files = [path, path.with_name(f"{image_id}.json"), *map(models.find, (*SEQUENCES, FINDER, RECOGNISER))]
-        key = key_of(files, self._requested(request) or str(info.get("sequence") or ""))
-        found = room.find(image_id, key)
+        key = self._key(request, path, info)
+        found = room.find(image_stem(path), key)
         if found:
             return read_label(found.label), {**found.reply, "prepared": True}
+        label, reply = self._make(room, key, request, path, info)
+        return label, {**reply, "prepared": False}
+
+    def _key(self, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]) -> str:
+        models = self._proposer.models
+        files = [path, path.with_name(f"{image_stem(path)}.json")]
+        weights = map(models.find, (*SEQUENCES, FINDER, RECOGNISER))
+        return key_of([*files, *weights], self._requested(request) or str(info.get("sequence") or ""))
+
+    def _make(
+        self, room: WaitingRoom, key: str, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]
+    ) -> tuple[Volume, dict[str, Any]]:
         proposal = self._propose(request, path, info)
+        reply = proposal.to_json()
         try:
-            room.keep(image_id, key, proposal.label, proposal.to_json())
+            room.keep(image_stem(path), key, proposal.label, reply)
         except OSError as error:  # the reader gets the proposal all the same
             logger.warning("a proposal could not be kept: %s", type(error).__name__)
-        return proposal.label, {**proposal.to_json(), "prepared": False}
+        return proposal.label, reply
 
     def _propose(self, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]) -> Proposal:
         return self._proposer.propose(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from lib.domain.records import scanner_name
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.index import HeadRow, ImageRow, VersionRow
 
@@ -15,7 +16,7 @@ class Arrival:
     """The final label of an image.
 
     Attributes:
-        scanner: Vendor and model, as ``LabelledImage.scanner`` writes them; empty when unknown.
+        scanner: Vendor and model; empty when unknown.
         arrived_ns: When its present version came, in nanoseconds since 1970.
     """
 
@@ -37,6 +38,6 @@ def arrivals(store: CohortStore) -> list[Arrival]:
     )
     with store.index.read() as session:
         return [
-            Arrival(patient_id=patient, sequence=sequence, scanner=f"{vendor} {model}".strip(), arrived_ns=arrived)
+            Arrival(patient_id=patient, sequence=sequence, scanner=scanner_name(vendor, model), arrived_ns=arrived)
             for patient, sequence, vendor, model, arrived in session.execute(query)
         ]

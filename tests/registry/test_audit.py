@@ -10,6 +10,7 @@ import pytest
 from lib.domain.audit import AuditEvent
 from lib.domain.errors import StorageError
 from lib.registry.audit import AuditLog
+from tests.registry.conftest import die_at
 
 PROCESSES, EACH = 4, 12
 
@@ -173,7 +174,7 @@ def test_a_process_killed_at_any_step_leaves_a_log_that_goes_on(log: AuditLog, s
     child = os.fork()
     if child == 0:
         try:
-            _die_at(step, "write", "fsync", "replace")
+            die_at(step, "write", "fsync", "replace")
             AuditLog(log.folder).append([event(2)])
         finally:
             os._exit(0)
@@ -182,20 +183,3 @@ def test_a_process_killed_at_any_step_leaves_a_log_that_goes_on(log: AuditLog, s
     log.append([event(3)])
     assert log.verify().problems == ()
     assert [entry["about"]["image_id"] for entry in log.entries()][-1] == "P3_CP"
-
-
-def _die_at(step: int, *names: str) -> None:
-    """End this process at the n-th of these calls, as ``kill -9`` would."""
-    left = [step]
-
-    def deadly(call):
-        def instead(*arguments, **options):
-            left[0] -= 1
-            if not left[0]:
-                os._exit(9)
-            return call(*arguments, **options)
-
-        return instead
-
-    for name in names:
-        setattr(os, name, deadly(getattr(os, name)))

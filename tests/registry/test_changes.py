@@ -15,6 +15,7 @@ from lib.registry.audit import AuditLog
 from lib.registry.changes import Registry
 from lib.registry.models import ModelFolder
 from lib.registry.serving import read_serving
+from tests.registry.conftest import die_at
 
 DISK = ("write", "fsync", "replace", "rename", "unlink")
 
@@ -199,20 +200,8 @@ def _killed_at(step: int, work: Callable[[], None]) -> int:
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = [step]
-
-    def deadly(call):
-        def instead(*arguments, **options):
-            left[0] -= 1
-            if not left[0]:
-                os._exit(9)
-            return call(*arguments, **options)
-
-        return instead
-
     try:
-        for name in DISK:
-            setattr(os, name, deadly(getattr(os, name)))
+        die_at(step, *DISK)
         work()
     except BaseException:  # noqa: BLE001 - the child must end here
         traceback.print_exc()
