@@ -120,3 +120,10 @@ def test_an_uploaded_image_does_not_wait(server: Server, tmp_path: Path) -> None
     Path(file).unlink()
     assert "prepared" not in reply
     assert not (tmp_path / "waiting").exists()
+
+
+def test_what_was_prepared_is_computed_once_and_then_given(server: Server) -> None:
+    for _ in range(2):
+        server.task.prepare(server.image, {"sequence": "CP"})
+    assert server.ask()[1]["prepared"] is True
+    assert server.computed == 1
