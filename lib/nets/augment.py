@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib.nets.grids import AIR
+from lib.nets.randomise import NONE, Domain, randomise
 
 _CURVE_KNOTS = 8
 _CURVE_RANGE = (-3.0, 5.0)  # z-scores between which the intensity curve bends; beyond, it goes straight on
@@ -36,9 +37,11 @@ class Strength:
     noise_chance: float = 0.5
     blur_chance: float = 0.25
     blur_steps: tuple[float, float] = (1.2, 2.2)
+    domain: Domain = NONE
 
 
 STANDARD = Strength()
+RANDOMISED = Strength(domain=Domain())
 
 
 def margin(patch: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -70,7 +73,8 @@ def augment(
     """
     grid = random_grid(image, patch, spacing_mm, generator, strength)
     label = functional.grid_sample(label.float(), grid, mode="nearest", align_corners=True).to(label.dtype)
-    return recolour(moved(image, grid), generator, strength), label
+    image = randomise(moved(image, grid), label, generator, strength.domain)
+    return recolour(image, generator, strength), label
 
 
 def moved(image: Tensor, grid: Tensor) -> Tensor:
