@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from requests_toolbelt import MultipartEncoder
 
 from lib.domain.errors import BadRequestError, UnknownImageError
 from lib.domain.sequences import SEQUENCES
-from lib.domain.structures import STRUCTURES
-from lib.imaging.lesions import measure_masses
+from lib.domain.structures import MASS, STRUCTURES
+from lib.imaging.lesions import components_by_size, measure_masses
 from lib.imaging.volume import Volume, read_label, write_volume
+from lib.ingest.dicom_planes import lay_on
 from lib.pacs.planes import ImagePlanes
 from lib.store.cohort import FINAL
 from lib.web.door import Door, TheDoor, TheUser
@@ -189,7 +190,7 @@ def _propose(door: Door, planes: ImagePlanes, request: dict[str, Any]) -> Respon
     finally:
         path.unlink(missing_ok=True)
     door.metrics.proposed(request["model"])
-    masses = [_placed(mass, planes) for mass in result["params"].get("masses", [])]
+    masses = _placed(result["params"].get("masses", []), found, planes)
     return _answer(planes, found, {**result["params"], "masses": masses})
 
 
@@ -205,10 +206,11 @@ def _answer(planes: ImagePlanes, found: Volume, told: Mapping[str, Any]) -> Resp
 
 
 def _masses(found: Volume, planes: ImagePlanes) -> list[dict[str, Any]]:
-    return [_placed(asdict(mass), planes) for mass in measure_masses(found)]
+    return _placed([asdict(mass) for mass in measure_masses(found)], found, planes)
 
 
-def _placed(mass: Mapping[str, Any], planes: ImagePlanes) -> dict[str, Any]:
-    """A mass with the slice that its centre lies in, for the viewer to go there."""
-    number = round(float((np.linalg.inv(planes.grid.affine) @ (*mass["centre_ras"], 1))[2]))
-    return {**mass, "key": planes.keys[min(max(number, 0), len(planes.keys) - 1)]}
+def _placed(masses: Sequence[Mapping[str, Any]], found: Volume, planes: ImagePlanes) -> list[dict[str, Any]]:
+    """Masses, largest first, each with the slice that shows most of it, for the viewer to go there."""
+    numbered, _ = components_by_size(lay_on(found, planes.grid).data == MASS)
+    shares = [np.count_nonzero(numbered == number, axis=(0, 1)) for number in range(1, len(masses) + 1)]
+    return [{**mass, "key": planes.keys[int(share.argmax())]} for mass, share in zip(masses, shares, strict=True)]

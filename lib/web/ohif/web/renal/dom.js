@@ -19,7 +19,7 @@ export function question(title, fields, actions) {
   return new Promise(resolve => {
     const buttons = actions.map(([value, text, primary]) => el(primary ? 'button.primary' : 'button', { type: 'submit', value }, text));
     const cancel = el('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel');
-    const form = el('form', { method: 'dialog' }, el('h2', { id: 'renal-question' }, title), fields, el('div.row', {}, buttons, cancel));
+    const form = el('form', { method: 'dialog' }, el('h2', { id: 'renal-question' }, title), fields, el('div.r-row', {}, buttons, cancel));
     const dialog = el('dialog.renal', { 'aria-labelledby': 'renal-question' }, form);
     let answer = null;
     form.addEventListener('submit', event => (answer = { action: event.submitter?.value, ...Object.fromEntries(new FormData(form)) }));

@@ -42,27 +42,27 @@ class RenalPanel extends HTMLElement {
     };
     this.size = el('input', { type: 'range', id: 'renal-size', min: 1, max: 25, value: 5, oninput: () => this.resize(0) });
     this.sizeText = el('output', { for: 'renal-size' }, '5 mm');
-    this.structures = el('div.row', { role: 'radiogroup', 'aria-label': 'Structure' }, (cases.current?.structures ?? []).map(row => this.structureButton(row)));
-    this.drawn = el('div.row', { role: 'group', 'aria-label': 'What this label covers' }, (cases.current?.structures ?? []).map(row =>
+    this.structures = el('div.r-row', { role: 'radiogroup', 'aria-label': 'Structure' }, (cases.current?.structures ?? []).map(row => this.structureButton(row)));
+    this.drawn = el('div.r-row', { role: 'group', 'aria-label': 'What this label covers' }, (cases.current?.structures ?? []).map(row =>
       el('label.check', {}, el('input', { type: 'checkbox', name: row.name, checked: true }), row.title)));
     this.append(
       el('section', { 'aria-label': 'Case' }, part('about')),
       el('section', { 'aria-label': 'Proposal' },
-        el('div.row', {}, button('proposeButton', 'Propose', 'P', () => this.propose(), 'button.primary')), part('told')),
+        el('div.r-row', {}, button('proposeButton', 'Propose', 'P', () => this.propose(), 'button.primary')), part('told')),
       el('section', { 'aria-label': 'Masses' }, el('h2', {}, 'Masses'), part('masses')),
       el('section', { 'aria-label': 'Correct' }, el('h2', {}, 'Correct'), this.structures,
-        el('div.row', { role: 'group', 'aria-label': 'Tools' },
+        el('div.r-row', { role: 'group', 'aria-label': 'Tools' },
           button('brush', 'Brush', 'B', () => this.use('brush')), button('eraser', 'Eraser', 'E', () => this.use('eraser')),
           button('look', 'Look', 'L', () => this.use('look'))),
-        el('div.row', { role: 'group', 'aria-label': 'Clicks' },
+        el('div.r-row', { role: 'group', 'aria-label': 'Clicks' },
           button('add', 'Click: belongs', '+', () => this.use('add')), button('away', 'Click: does not', '-', () => this.use('away'))),
-        el('label.row', { for: 'renal-size' }, 'Brush', this.size, this.sizeText),
-        el('div.row', {}, button('undo', 'Undo', 'Z', () => viewer.undo()), button('redo', 'Redo', 'Y', () => viewer.redo()),
+        el('label.r-row', { for: 'renal-size' }, 'Brush', this.size, this.sizeText),
+        el('div.r-row', {}, button('undo', 'Undo', 'Z', () => viewer.undo()), button('redo', 'Redo', 'Y', () => viewer.redo()),
           button('hide', 'Hide', 'H', () => this.press('hide', viewer.toggleHidden())), button('outline', 'Outline', 'O', () => this.press('outline', viewer.toggleOutlined())))),
       el('section.end', { 'aria-label': 'Finish' },
         el('h2', {}, 'This label covers'), this.drawn,
-        el('div.row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary')),
-        el('div.row', {}, button('skip', 'Skip …', 'K', () => this.skip()), button('next', 'Next case', 'N', () => this.next()))),
+        el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary')),
+        el('div.r-row', {}, button('skip', 'Skip …', 'K', () => this.skip()), button('next', 'Next case', 'N', () => this.next()))),
       part('status', { role: 'status', 'aria-live': 'polite', class: 'status', id: 'renal-status' }),
       el('details', {}, el('summary', {}, 'All shortcuts'), shortcuts.list())
     );
@@ -293,7 +293,7 @@ class RenalPanel extends HTMLElement {
   aboutCase(entry) {
     const { patient, user, images } = cases.current ?? { images: [] };
     const done = cases.entries().filter(one => one.labelled).length;
-    const others = el('div.row.images', { role: 'group', 'aria-label': 'Sequences' }, cases.entries().map(one =>
+    const others = el('div.r-row.images', { role: 'group', 'aria-label': 'Sequences' }, cases.entries().map(one =>
       el('button', { type: 'button', 'aria-pressed': String(one === entry), title: `${one.title}: ${stateOf(one)}`, onclick: () => viewer.activate(one) },
         one.sequence, el('span.state', { 'aria-hidden': true }, one.dirty ? '●' : one.labelled ? '✓' : ''))));
     return [
