@@ -99,4 +99,6 @@ def orthanc(folder: Path, **users: str) -> Iterator[Orthanc]:
     try:
         yield found
     finally:
-        found.stop()
+        if found.process:
+            found.process.kill()  # nothing of it is needed any more
+            found.process.wait()
