@@ -28,7 +28,8 @@ def study(door: TheDoor, study: str = "", image: str = "") -> dict[str, Any]:
     if not uid:
         msg = "there is no study; expected the parameter study (its UID), or image (one of its images)"
         raise BadRequestError(msg)
-    return {"study": uid, "images": [_listed(door, one) for one in mirror.planes.of_study(uid)]}
+    here = set(door.app.datastore().list_images())
+    return {"study": uid, "images": [_listed(door, one) for one in mirror.planes.of_study(uid) if one.image_id in here]}
 
 
 def status(door: TheDoor) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lib.domain.structures import MASS, STRUCTURES
 from lib.imaging.lesions import components_by_size, measure_masses
 from lib.imaging.volume import Volume, read_label, write_volume
 from lib.ingest.dicom_planes import lay_on
+from lib.pacs.mirror import PacsMirror
 from lib.pacs.planes import ImagePlanes
 from lib.store.cohort import FINAL
 from lib.web.door import Door, TheDoor, TheUser
@@ -137,9 +138,9 @@ def _image(door: Door, sequence: str, planes: ImagePlanes) -> dict[str, Any]:
     }
 
 
-def _mirror(door: Door) -> Any:
+def _mirror(door: Door) -> PacsMirror:
     """The copy of the PACS."""
-    found = getattr(door.app, "mirror", None)
+    found: PacsMirror | None = door.app.mirror
     if found is None:
         msg = "the studies are a folder, which the viewer cannot show; expected a PACS: --studies http://.../dicom-web"
         raise UnknownImageError(msg)

@@ -18,6 +18,7 @@ class RenalPanel extends HTMLElement {
     this.classList.add('renal');
     this.build();
     const stops = [
+      viewer.stayUpright(),
       viewer.onActive(() => this.follow()),
       viewer.onChange(() => this.changed()),
       viewer.onClick(found => this.clicked(found)),

@@ -17,6 +17,28 @@ export function connect({ servicesManager, commandsManager, extensionManager }) 
   ({ cornerstone, cornerstoneTools: tools } = common.exports.getCornerstoneLibraries());
 }
 
+// ---- upright -------------------------------------------------------------------------------------------------------
+const LARGEST = axis => [0, 1, 2].reduce((best, n) => (Math.abs(axis[n]) > Math.abs(axis[best]) ? n : best), 0);
+const WANTED = [1, 1, -1]; // of LPS: the patient's left to the right; back, or feet, down
+
+/** Turn images that are stored mirrored, so that each is seen as on a light box; voxels stay where they are. */
+function setUpright(id) {
+  const viewport = viewportOf(id);
+  const shown = viewport?.getCurrentImageId?.();
+  const plane = shown && cornerstone.metaData.get('imagePlaneModule', shown);
+  if (!plane?.rowCosines) return;
+  const mirrored = cosines => Math.sign(cosines[LARGEST(cosines)]) !== WANTED[LARGEST(cosines)];
+  viewport.setCamera({ flipHorizontal: mirrored(plane.rowCosines), flipVertical: mirrored(plane.columnCosines) });
+  viewport.render();
+}
+
+/** Keep every viewport upright from now on. */
+export function stayUpright() {
+  const service = services.cornerstoneViewportService;
+  for (const id of services.viewportGridService.getState().viewports.keys()) setUpright(id);
+  return service.subscribe(service.EVENTS.VIEWPORT_DATA_CHANGED, ({ viewportId: id }) => setTimeout(() => setUpright(id))).unsubscribe;
+}
+
 // ---- viewports -----------------------------------------------------------------------------------------------------
 const viewportOf = id => services.cornerstoneViewportService.getCornerstoneViewport(id);
 const activeId = () => services.viewportGridService.getActiveViewportId();
