@@ -81,7 +81,9 @@ def test_our_modules_put_no_text_into_html_and_load_nothing_from_elsewhere() -> 
     assert len(files) > 8
     for path in files:
         text = path.read_text()
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            path
+        )
         assert not re.search(r"https?://|@import|url\(", text), path
 
 

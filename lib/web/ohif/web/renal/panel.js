@@ -36,20 +36,21 @@ class RenalPanel extends HTMLElement {
 
   // ---- what is there -----------------------------------------------------------------------------------------------
   build() {
+    this.buttons = {};
     const part = (name, attributes = {}) => (this[name] = el('div', attributes));
     const button = (id, text, key, run, kind = 'button') => {
       const title = key ? `${text} (${key})` : text;
-      return (this[id] = el(kind, { type: 'button', id: `renal-${id}`, title, onclick: () => this.run(run) }, text, key ? el('kbd', {}, key) : null));
+      return (this.buttons[id] = el(kind, { type: 'button', id: `renal-${id}`, title, onclick: () => this.run(run) }, text, key ? el('kbd', {}, key) : null));
     };
     this.size = el('input', { type: 'range', id: 'renal-size', min: 1, max: 25, value: 5, oninput: () => this.resize(0) });
     this.sizeText = el('output', { for: 'renal-size' }, '5 mm');
-    this.structures = el('div.r-row', { role: 'radiogroup', 'aria-label': 'Structure' }, (cases.current?.structures ?? []).map(row => this.structureButton(row)));
+    this.structures = el('div.r-row.structures', { role: 'radiogroup', 'aria-label': 'Structure' }, (cases.current?.structures ?? []).map(row => this.structureButton(row)));
     this.drawn = el('div.r-row', { role: 'group', 'aria-label': 'What this label covers' }, (cases.current?.structures ?? []).map(row =>
       el('label.check', {}, el('input', { type: 'checkbox', name: row.name, checked: true }), row.title)));
     this.append(
       el('section', { 'aria-label': 'Case' }, part('about')),
       el('section', { 'aria-label': 'Proposal' },
-        el('div.r-row', {}, button('proposeButton', 'Propose', 'P', () => this.propose(), 'button.primary')), part('told')),
+        el('div.r-row', {}, button('propose', 'Propose', 'P', () => this.propose(), 'button.primary')), part('told')),
       el('section', { 'aria-label': 'Masses' }, el('h2', {}, 'Masses'), part('masses')),
       el('section', { 'aria-label': 'Correct' }, el('h2', {}, 'Correct'), this.structures,
         el('div.r-row', { role: 'group', 'aria-label': 'Tools' },
@@ -61,10 +62,10 @@ class RenalPanel extends HTMLElement {
         el('div.r-row', {}, button('undo', 'Undo', 'Z', () => viewer.undo()), button('redo', 'Redo', 'Y', () => viewer.redo()),
           button('hide', 'Hide', 'H', () => this.press('hide', viewer.toggleHidden())), button('outline', 'Outline', 'O', () => this.press('outline', viewer.toggleOutlined())))),
       el('section.end', { 'aria-label': 'Finish' },
+        part('status', { role: 'status', 'aria-live': 'polite', class: 'status', id: 'renal-status' }),
         el('h2', {}, 'This label covers'), this.drawn,
         el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary')),
         el('div.r-row', {}, button('skip', 'Skip …', 'K', () => this.skip()), button('next', 'Next case', 'N', () => this.next()))),
-      part('status', { role: 'status', 'aria-live': 'polite', class: 'status', id: 'renal-status' }),
       el('details', {}, el('summary', {}, 'All shortcuts'), shortcuts.list())
     );
     this.show();
@@ -75,7 +76,7 @@ class RenalPanel extends HTMLElement {
     const colour = el('i.colour');
     colour.style.backgroundColor = `rgb(${row.colour.join(',')})`;
     return el('button', { type: 'button', role: 'radio', 'aria-checked': String(row === this.structure), id: `renal-structure-${row.name}`,
-      title: `${row.title} (${number})`, onclick: () => this.run(() => this.choose(row)) }, colour, row.title, el('kbd', {}, number));
+      title: `${row.title} (${number})`, onclick: () => this.run(() => this.choose(row)) }, colour, row.name, el('kbd', {}, number));
   }
 
   // ---- what happens ------------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ class RenalPanel extends HTMLElement {
   }
 
   press(id, on) {
-    this[id].setAttribute('aria-pressed', String(on));
+    this.buttons[id].setAttribute('aria-pressed', String(on));
   }
 
   nextMass() {
@@ -283,8 +284,8 @@ class RenalPanel extends HTMLElement {
     const entry = viewer.target()?.entry;
     for (const tool of ['brush', 'eraser', 'look', 'add', 'away']) this.press(tool, tool === this.tool);
     for (const tool of ['add', 'away']) {
-      this[tool].disabled = !cases.current?.clicks;
-      if (this[tool].disabled) this[tool].title = 'The server has no model for clicks';
+      this.buttons[tool].disabled = !cases.current?.clicks;
+      if (this.buttons[tool].disabled) this.buttons[tool].title = 'The server has no model for clicks';
     }
     this.about.replaceChildren(...this.aboutCase(entry));
     this.told.replaceChildren(...aboutProposal(entry));
