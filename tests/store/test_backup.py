@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.audit import AuditEvent
 from lib.domain.errors import BadBackupError
 from lib.imaging.volume import read_label, volume_bytes
 from lib.registry.audit import AuditLog
