@@ -32,6 +32,7 @@ class Settings:
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
+        processes: That train one network together, one a GPU.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
@@ -45,6 +46,7 @@ class Settings:
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
+    processes: int = 1
     ahead: int = 3
     schedule: bool = True
     store: str = ""
@@ -57,8 +59,8 @@ class Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` not a whole one, ``keep`` too small,
-                or a rule's figure is out of range.
+            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` not a whole one, ``keep`` or
+                ``processes`` too small, or a rule's figure is out of range.
         """
         look_up = partial(looked_up, conf)
         given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
@@ -69,6 +71,7 @@ class Settings:
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
+            processes=_count("processes", given.get("processes", str(cls().processes)), least=1),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
             schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),

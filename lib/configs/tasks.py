@@ -41,7 +41,7 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
         on_change: Called after a version was added.
     """
     threads = max(1, (os.cpu_count() or 1) // 2)
-    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads)
+    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads, processes=settings.processes)
     registry, salt, gate = settings.registry(), settings.salt, settings.gate
     return {
         task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change) for code, spec in SEQUENCES.items()
