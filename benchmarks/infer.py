@@ -146,7 +146,9 @@ def runners(weights: LoadedWeights, repeats: int) -> dict[str, dict[str, float]]
         return logits
 
     known: dict[str, Runner] = {"PyTorch, float32": exact}
-    if mixed_precision(torch.device("cpu")).fast_dtype == torch.bfloat16:
+    with mixed_precision(torch.device("cpu")):
+        multiplies_bfloat16 = torch.is_autocast_enabled("cpu")
+    if multiplies_bfloat16:
         known["PyTorch, bfloat16"] = torch_runner(network)
     known["OpenVINO, float32 (serves)"] = openvino_runner(network, weights.plan.multiple)
     expected = torch.softmax(exact(image), 1)
