@@ -11,12 +11,14 @@ from pathlib import Path
 from lib.configs.rules import read_rule
 from lib.domain.errors import BadRequestError
 from lib.loop.label_quality import LabelRule
+from lib.loop.label_review import LabelReviews
 from lib.loop.policy import RetrainRule
 from lib.loop.splits import DEFAULT_SALT
 from lib.registry.audit import AuditLog
 from lib.registry.changes import FEWEST_KEPT, Registry
 from lib.registry.models import ModelFolder
 from lib.registry.promotion import GateRule
+from lib.registry.runs import Runs
 
 ENVIRONMENT_PREFIX = "RENAL_LOOP_"
 APP_FOLDER = Path(__file__).resolve().parents[2]
@@ -32,6 +34,7 @@ class Settings:
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
+        threads: CPU threads of a training run; 0 for half of the cores, so that readers keep the others.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
@@ -45,6 +48,7 @@ class Settings:
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
+    threads: int = 0
     ahead: int = 3
     schedule: bool = True
     store: str = ""
@@ -57,8 +61,8 @@ class Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` not a whole one, ``keep`` too small,
-                or a rule's figure is out of range.
+            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` or ``threads`` not a whole one,
+                ``keep`` too small, or a rule's figure is out of range.
         """
         look_up = partial(looked_up, conf)
         given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
@@ -69,6 +73,7 @@ class Settings:
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
+            threads=_count("threads", given.get("threads", str(cls().threads))),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
             schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),
@@ -83,6 +88,18 @@ class Settings:
     def audit(self) -> AuditLog:
         """Return the log of what was done."""
         return AuditLog(Path(self.live))
+
+    def runs(self) -> Runs:
+        """Return the records of training runs."""
+        return Runs(live=Path(self.live), record=self.audit().append)
+
+    def reviews(self) -> LabelReviews:
+        """Return what was found about labels."""
+        return LabelReviews(live=Path(self.live), record=self.audit().append)
+
+    def training_threads(self) -> int:
+        """CPU threads of a training run."""
+        return self.threads or max(1, (os.cpu_count() or 1) // 2)
 
     def registry(self) -> Registry:
         """Return what changes which version serves."""

@@ -64,6 +64,7 @@ class LabelledImage:
         vendor: Empty when unknown.
         scanner_model: Empty when unknown.
         label_sha256: Of the label's version, hexadecimal; empty when it has none.
+        proposed_by: Version of the model whose proposal the reader started from; empty when there was none.
     """
 
     image_id: str
@@ -74,6 +75,7 @@ class LabelledImage:
     vendor: str = ""
     scanner_model: str = ""
     label_sha256: str = ""
+    proposed_by: str = ""
 
     @property
     def scanner(self) -> str:

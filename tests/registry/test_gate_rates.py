@@ -60,7 +60,7 @@ class Round:
 
     def go(self, cases: Sequence[LabelledImage]) -> bool:
         return retrain(
-            cases, champion=CHAMPION, train=self.train, score=self.score, publish=lambda _: None
+            cases, champion=CHAMPION, train=self.train, score=self.score
         ).decision.promote
 
 
