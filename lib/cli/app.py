@@ -12,6 +12,7 @@ from lib.cli import (
     evaluate,
     export,
     imports,
+    labels,
     models,
     phantom,
     predict,
@@ -38,6 +39,7 @@ app.command()(doctor.doctor)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
 
 

@@ -19,7 +19,7 @@ from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
 from lib.registry.serving import read_serving
-from lib.trainers.sequence import SCANNERS
+from lib.registry.versions import SCANNERS
 from tests.e2e.conftest import SALT, Server, running, started_by_stock_command
 
 pytestmark = [
