@@ -52,6 +52,7 @@ class RenalApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
         self.ahead: Repeating | None = None
+        self.retraining: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -101,9 +102,11 @@ class RenalApp(MONAILabelApp):
         return result
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
-        """Let go of a submitted image."""
+        """Let go of a submitted image; it may be the label that a retraining waits for."""
         self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+        if self.retraining:
+            self.retraining.soon()
 
     def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
         """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
@@ -149,7 +152,8 @@ class RenalApp(MONAILabelApp):
         Repeating("lost runs", self._close_lost_runs, LOST_RUNS_S).start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
-            Repeating("retraining", schedule, DECIDE_AGAIN_S).start()
+            self.retraining = Repeating("retraining", schedule, DECIDE_AGAIN_S)
+            self.retraining.start()
 
     def _close_lost_runs(self) -> None:
         for run in self.settings.runs().close_lost():

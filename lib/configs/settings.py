@@ -30,10 +30,12 @@ class Settings:
 
     Attributes:
         live: Folder that retrained models, their registry and the audit log are written to.
+        shipped: Folder of the weights to begin with; those that come with the app when empty.
         keep: Weight files of so many versions per sequence are kept.
         device: ``auto`` (CUDA when there is one), ``cpu`` or ``cuda``.
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
+        epochs: A training run takes so many epochs, whatever the time: the same run gives the same weights; 0 for none.
         threads: CPU threads of a training run; 0 for half of the cores, so that readers keep the others.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
@@ -44,10 +46,12 @@ class Settings:
     """
 
     live: str = str(APP_FOLDER / "model" / "live")
+    shipped: str = ""
     keep: int = 10
     device: str = "auto"
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
+    epochs: int = 0
     threads: int = 0
     ahead: int = 3
     schedule: bool = True
@@ -61,18 +65,20 @@ class Settings:
         """Read the settings of a server.
 
         Raises:
-            BadRequestError: When ``minutes`` is not a positive number, ``ahead`` or ``threads`` not a whole one,
-                ``keep`` too small, or a rule's figure is out of range.
+            BadRequestError: When ``minutes`` is not a positive number, ``ahead``, ``epochs`` or ``threads`` not a
+                whole one, ``keep`` too small, or a rule's figure is out of range.
         """
         look_up = partial(looked_up, conf)
         given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
         return cls(
             live=given.get("live", cls().live),
+            shipped=given.get("shipped", cls().shipped),
             keep=_count("keep", given.get("keep", str(cls().keep)), least=FEWEST_KEPT),
             device=given.get("device", cls().device),
             salt=given.get("salt", cls().salt),
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
+            epochs=_count("epochs", given.get("epochs", str(cls().epochs))),
             threads=_count("threads", given.get("threads", str(cls().threads))),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
             schedule=_switch("schedule", given.get("schedule", "on")),
@@ -83,7 +89,9 @@ class Settings:
 
     def models(self) -> ModelFolder:
         """Return the folders of the weights."""
-        return ModelFolder(shipped=APP_FOLDER / "model" / "shipped", live=Path(self.live))
+        return ModelFolder(
+            shipped=Path(self.shipped) if self.shipped else APP_FOLDER / "model" / "shipped", live=Path(self.live)
+        )
 
     def audit(self) -> AuditLog:
         """Return the log of what was done."""

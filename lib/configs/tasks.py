@@ -39,7 +39,8 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
         settings: Of the installation.
         on_change: Called after a version was added.
     """
-    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=settings.training_threads())
+    budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
+    fit = FitSettings(**budget, device=settings.device, threads=settings.training_threads())  # type: ignore[arg-type]
     registry, salt, gate = settings.registry(), settings.salt, settings.gate
     return {
         task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change, settings.labels)
