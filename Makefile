@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
 
-.PHONY: serve test lint format install docs mlflow-ui weights clean
+.PHONY: serve test lint format install docs mlflow-ui weights bench-peers clean
 
 # The demo's labels came with its phantoms: nobody waits for models that learn from them.
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
@@ -54,6 +54,10 @@ docs: $(VENV)/.installed-docs
 $(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
 	touch $@
+
+# What benchmarks/ measure us against; nothing of the product imports it.
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/bench -r requirements-bench.txt
 
 data/demo/cohort.csv: | $(VENV)/.installed
 	$(BIN)/python main.py phantom data/demo --patients 6 --seed 2026

@@ -40,7 +40,12 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
         on_change: Called after a version was added.
     """
     budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
-    fit = FitSettings(**budget, device=settings.device, threads=settings.training_threads())  # type: ignore[arg-type]
+    fit = FitSettings(
+        **budget,  # type: ignore[arg-type]
+        device=settings.device,
+        threads=settings.training_threads(),
+        processes=settings.processes,
+    )
     registry, salt, gate = settings.registry(), settings.salt, settings.gate
     return {
         task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change, settings.labels)
