@@ -41,7 +41,7 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
     """
     budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
     fit = FitSettings(
-        **budget,  # type: ignore[arg-type]
+        **budget,
         device=settings.device,
         threads=settings.training_threads(),
         processes=settings.processes,
