@@ -17,6 +17,8 @@ def next_sample(door: TheDoor, user: TheUser, strategy: str, params: dict[str, A
     told = without(checked(params or {}, _KINDS), _OURS)
     if user.name:
         told["client_id"] = user.name
+    if told.get("image") and door.app.mirror:
+        told["image"] = door.app.mirror.image_id(told["image"])
     found = door.app.next_sample({**told, "strategy": strategy})
     if not found:
         return {}
