@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
 
-.PHONY: serve test lint format install docs mlflow-ui weights bench-peers clean
+.PHONY: serve pacs ohif test lint format install docs mlflow-ui weights bench-peers clean
 
 # The demo's labels came with its phantoms: nobody waits for models that learn from them.
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
@@ -31,6 +31,13 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 install: $(VENV)/.installed
+
+# The viewer: OHIF's prebuilt files, moved to /ohif/ (without it the server shows the old build of MONAI Label's wheel).
+ohif: lib/web/ohif/build/index.html
+
+lib/web/ohif/build/index.html: lib/web/ohif/package-lock.json lib/web/relocate.py
+	cd lib/web/ohif && npm ci --ignore-scripts --no-audit --no-fund
+	$(PYTHON) -m lib.web.relocate lib/web/ohif/node_modules/@ohif/app/dist lib/web/ohif/build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
