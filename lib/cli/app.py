@@ -13,6 +13,7 @@ from lib.cli import (
     evaluate,
     export,
     imports,
+    labels,
     models,
     phantom,
     predict,
@@ -41,6 +42,7 @@ app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
 
 
