@@ -11,6 +11,7 @@ this machine's rate at a large matrix product in float32. Both rates are per sec
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 import time
@@ -48,7 +49,7 @@ def main() -> None:
     options.add_argument("--sequence", default="NP")
     options.add_argument("--matrix", type=int, nargs=3, default=(311, 242, 60))
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--repeats", type=int, default=5, help="of ours; a peer is run twice, and the second counts")
+    options.add_argument("--repeats", type=int, default=5, help="of ours; a peer, which takes minutes, is run once")
     options.add_argument("--without-mirroring", action="store_true", help="of nnU-Net, which mirrors along three axes")
     options.add_argument("--without-peers", action="store_true")
     given = options.parse_args()
@@ -101,15 +102,17 @@ def in_pytorch(weights: LoadedWeights, find: FindKidneys | None) -> Callable[[Vo
 def tell(
     name: str, predict: Pipeline, image: Volume, kidney: Any, repeats: int, operations: int | None, rate: float
 ) -> None:
-    """Run once to warm up (and to count operations, unless they are known), then measure."""
-    counted = flops(lambda: predict(image))
+    """Measure a pipeline; warm, unless its operations have to be counted: then once, while they are."""
     spent = []
+    if operations is not None:
+        predict(image)
     for _ in range(repeats):
         clock, process = time.perf_counter(), time.process_time()
-        label, stages = predict(image)
+        with FlopCounterMode(display=False) if operations is None else contextlib.nullcontext() as counter:
+            label, stages = predict(image)
         spent.append((time.perf_counter() - clock, time.process_time() - process))
+    work = counter.get_total_flops() if counter else operations or 0
     clock_s, process_s = np.median(np.array(spent), axis=0).tolist()
-    work = counted if operations is None else operations
     row = {
         "process_s": round(process_s, 2),
         "clock_s": round(clock_s, 2),

@@ -14,6 +14,7 @@ from lib.domain.records import LabelledImage
 from lib.nets import trainee
 from lib.nets.cases import Batch, cut_batch, placed, read_cases
 from lib.nets.fit import fit
+from lib.nets.losses import partial_dice_ce
 from lib.nets.networks import Plan, build_network
 from lib.nets.trainee import FitSettings, Trainee, state_of
 
@@ -52,18 +53,14 @@ def test_when_half_a_batch_is_too_much_as_well_the_error_says_what_to_change(
     assert sizes == [4, 2]
 
 
-def test_a_batch_that_is_not_finite_changes_no_weight(
+def test_a_loss_that_is_not_finite_changes_no_weight(
     make_cases: Make, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(cases: object, plan: Plan, size: int, generator: torch.Generator) -> Batch:
-        batch = cut_batch(cases, plan, size, generator)  # type: ignore[arg-type]
-        return replace(batch, image=batch.image * torch.nan)
-
     cases = read_cases(make_cases(1), tiny_plan)
     run = Trainee(tiny_plan, SETTINGS, build_network(tiny_plan), time.monotonic())
     run.step(cases)
     before = state_of(run.network)
-    monkeypatch.setattr(trainee, "cut_batch", broken)
+    monkeypatch.setattr(trainee, "partial_dice_ce", lambda *given: partial_dice_ce(*given) * torch.nan)
     assert not torch.isfinite(run.step(cases))
     assert all(torch.equal(tensor, before[name]) for name, tensor in state_of(run.network).items())
     monkeypatch.undo()
