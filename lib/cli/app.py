@@ -13,6 +13,7 @@ from lib.cli import (
     export,
     imports,
     models,
+    pacs,
     phantom,
     predict,
     propagate,
@@ -28,6 +29,7 @@ _SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(export.export)
