@@ -41,9 +41,12 @@ def drawing(slices: list[pydicom.Dataset]) -> dict[str, NDArray[np.uint8]]:
 def in_pacs(pacs: Orthanc, modality: str) -> list[pydicom.Dataset]:
     """The objects of a modality as files, over Orthanc's own API."""
     found = requests.post(
-        f"{pacs.root}/tools/find", json={"Level": "Instance", "Query": {"Modality": modality}}, timeout=30
+        f"{pacs.root}/tools/find",
+        json={"Level": "Instance", "Query": {"Modality": modality}},
+        auth=pacs.auth,
+        timeout=30,
     ).json()
-    files = [requests.get(f"{pacs.root}/instances/{one}/file", timeout=30).content for one in found]
+    files = [requests.get(f"{pacs.root}/instances/{one}/file", auth=pacs.auth, timeout=30).content for one in found]
     return [pydicom.dcmread(pydicom.filebase.DicomBytesIO(file)) for file in files]
 
 

@@ -25,7 +25,8 @@ _PATHS = re.compile(
     r")"
 )
 _CONNECT_S = 5.0
-_ASKED = ("accept", "range")
+_ASKED = ("accept", "accept-encoding", "range")
+_PLAIN = {"accept-encoding": "identity"}  # else httpx asks for what the viewer may not understand
 _ANSWERED = ("content-type", "content-length", "content-encoding", "content-range", "warning")
 _SERVER_ERROR = 500
 
@@ -48,7 +49,9 @@ async def forward(request: Request, door: TheDoor, path: str) -> StreamingRespon
     asked = client.build_request(
         "GET",
         url.copy_with(query=request.scope["query_string"] or None),
-        headers={name: request.headers[name] for name in _ASKED if name in request.headers} | dict(pacs.headers),
+        headers=_PLAIN
+        | {name: request.headers[name] for name in _ASKED if name in request.headers}
+        | dict(pacs.headers),
     )
     try:
         answer = await client.send(asked, stream=True)
