@@ -15,6 +15,7 @@ from lib.cli import (
     imports,
     labels,
     models,
+    pacs,
     phantom,
     predict,
     propagate,
@@ -30,6 +31,7 @@ _SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(export.export)
