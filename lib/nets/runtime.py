@@ -39,13 +39,13 @@ def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
     if where.type == "cpu" and importlib.util.find_spec("openvino"):
         return openvino_runner(network, weights.plan.multiple)
     if where.type == "cuda":
-        return replaying_runner(network.to(where), weights.plan.window)
+        return replaying_runner(network.to(where), (1, 1, *weights.plan.window))
     return torch_runner(network.to(where))
 
 
 def replaying_runner(
     network: nn.Module,
-    window: tuple[int, int, int],
+    first: tuple[int, ...],
     record: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]] | None = None,
 ) -> Runner:
     """Run a network in bfloat16 by replaying a recording, one for each shape of window.
@@ -54,7 +54,7 @@ def replaying_runner(
 
     Args:
         network: On its device, in evaluation mode.
-        window: Shape that is recorded beforehand.
+        first: Shape of the images (1, 1, X, Y, Z) that are recorded beforehand.
         record: Makes the recording from an example; None for CUDA graphs.
     """
     device = next(network.parameters()).device
@@ -79,7 +79,7 @@ def replaying_runner(
             there = image.to(device, torch.bfloat16)
             return recording(there)(there).to(torch.float32, copy=True)
 
-    run(torch.zeros(1, 1, *window))
+    run(torch.zeros(first))
     return run
 
 
