@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lib.domain.errors import BadRequestError
 from lib.domain.records import EpochReport
 from lib.nets.augment import STANDARD, Strength, augment
 from lib.nets.cases import ReadyCase, cut_batch
@@ -26,6 +27,13 @@ _EMA_DECAY = 0.99
 _CLIP_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
 
+_ENCODER = ("stem.", "core.input_block.", "core.downsamples.")
+FREEZABLE: Mapping[str, tuple[str, ...]] = {  # name -> how the names of the weights begin that stay as they are
+    "": (),
+    "encoder": _ENCODER,
+    "encoder and bottleneck": (*_ENCODER, "core.bottleneck."),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
@@ -38,6 +46,7 @@ class FitSettings:
         device: ``"auto"``, or a torch device.
         threads: CPU threads; None leaves torch's setting.
         validation_cases: At most so many are predicted per validation.
+        freeze: Part of the network that stays as it started, a row of FREEZABLE; empty to train all of it.
         strength: Of the augmentation.
         checkpoint_s: Seconds between checkpoints, when there is a file for them.
     """
@@ -51,6 +60,7 @@ class FitSettings:
     device: str = "auto"
     threads: int | None = None
     validation_cases: int = 8
+    freeze: str = ""
     strength: Strength = STANDARD
     checkpoint_s: float = 60.0
 
@@ -82,9 +92,9 @@ class Trainee:
         layout = torch.channels_last_3d if self.device.type == "cuda" else torch.contiguous_format
         self.network = network.to(self.device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY
-        )
+        freeze(self.network, settings.freeze)
+        learning = [weight for weight in self.network.parameters() if weight.requires_grad]
+        self.optimiser = torch.optim.AdamW(learning, settings.learning_rate, weight_decay=_WEIGHT_DECAY)
         self.cut_randomly = torch.Generator().manual_seed(settings.seed)
         self.vary_randomly = torch.Generator(self.device).manual_seed(settings.seed + 1)
         self.first_step = time.monotonic()
@@ -146,6 +156,23 @@ class Trainee:
         now = Best(state=state_of(self.average), dice=scores)
         if self.best is None or now.score >= self.best.score:
             self.best = now
+
+
+def freeze(network: nn.Module, part: str) -> None:
+    """Keep part of a network as it is.
+
+    Args:
+        network: Changed in place.
+        part: A row of FREEZABLE.
+
+    Raises:
+        BadRequestError: When there is no such row.
+    """
+    if part not in FREEZABLE:
+        msg = f"cannot freeze {part!r}; expected one of: {', '.join(map(repr, FREEZABLE))}"
+        raise BadRequestError(msg)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(not name.startswith(FREEZABLE[part]))
 
 
 def schedule(progress: float) -> float:
