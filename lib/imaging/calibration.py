@@ -1,7 +1,7 @@
 """How often a stated probability comes true, and how to restate it so that it does.
 
-Only voxels that are in play count: those that are the structure, or are thought to be with at least 1 %. All the rest
-is background that every network is sure of, and would make any calibration look good.
+Only voxels that are in play count: those that are thought to be the structure with at least 1 %. All the rest is
+background that every network is sure of, and would make any calibration look good.
 """
 
 from __future__ import annotations
@@ -52,11 +52,6 @@ class Reliability:
         return float(np.nansum(np.abs(self.stated - self.true) * self.voxels) / max(1, self.voxels.sum()))
 
 
-def in_play(probability: NDArray[np.floating], truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels that a calibration is about."""
-    return (probability >= IN_PLAY) | truth
-
-
 def fit_scaling(probability: NDArray[np.floating], truth: NDArray[np.bool_], images: int) -> Scaling:
     """Find the scaling under which the truth is most likely.
 
@@ -73,9 +68,10 @@ def fit_scaling(probability: NDArray[np.floating], truth: NDArray[np.bool_], ima
         steepness, shift = parameters
         slope = np.exp(steepness)
         logits = slope * odds + shift
-        missing = (expit(logits) - truth) * images / len(odds)
-        cost = images * float((np.logaddexp(0, logits) - truth * logits).mean()) + _PULL * float(parameters @ parameters)
-        gradient = np.array([slope * (missing @ odds), missing.sum()]) + 2 * _PULL * parameters
+        residual = (expit(logits) - truth) * images / len(odds)
+        missed = float((np.logaddexp(0, logits) - truth * logits).mean())
+        cost = images * missed + _PULL * float(parameters @ parameters)
+        gradient = np.array([slope * (residual @ odds), residual.sum()]) + 2 * _PULL * parameters
         return cost, gradient
 
     bounds = [(-_STEEPEST, _STEEPEST), (None, None)]

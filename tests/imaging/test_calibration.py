@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lib.imaging.calibration import Scaling, fit_scaling, in_play, reliability
+from lib.imaging.calibration import Scaling, fit_scaling, reliability
 
 
 @pytest.fixture
@@ -51,8 +51,3 @@ def test_the_error_is_the_mean_distance_of_stated_and_true() -> None:
     table = reliability(np.array([0.05, 0.05, 0.95, 0.95]), np.array([False, False, True, False]))
     assert table.error == pytest.approx((2 * 0.05 + 2 * 0.45) / 4)
     assert table.voxels.tolist() == [2, *[0] * 8, 2]
-
-
-def test_certain_background_is_not_in_play() -> None:
-    probability, truth = np.array([0.001, 0.001, 0.5]), np.array([False, True, False])
-    assert in_play(probability, truth).tolist() == [False, True, True]

@@ -1,0 +1,143 @@
+"""How far a trained network can be trusted: what it says of labelled images, beside the truth.
+
+Works on the working grid, with the same windows, mirroring and speck removal as a proposal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lib.domain.errors import BadWeightsError
+from lib.domain.evidence import ProposalEvidence
+from lib.domain.structures import STRUCTURES
+from lib.imaging.calibration import IN_PLAY, Scaling, fit_scaling
+from lib.imaging.doubt import MassVoxels, weigh
+from lib.imaging.lesions import components
+from lib.nets.cases import ReadyCase
+from lib.nets.grids import Box, mask_box
+from lib.nets.networks import Plan
+from lib.nets.runtime import Runner
+from lib.nets.windows import class_probabilities
+
+MASS = "mass"
+CALIBRATION = "calibration"  # note of a weight file: slope and shift per structure
+Scalings = Mapping[str, Scaling]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One labelled image's voxels that are in play, or are a structure.
+
+    Attributes:
+        probability: Of each structure of the plan (structures, n), float16.
+        winner: Class proposed (n).
+        truth: Class of the label (n).
+        number: Of the mass that a voxel is proposed as part of, from 1; else 0 (n).
+        drawn: Structures that the reader drew.
+        structures: Of the plan.
+        voxel_ml: Volume of one voxel, in ml.
+        kidneys: How many were found beforehand; None when nobody looked.
+    """
+
+    probability: NDArray[np.float16]
+    winner: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    number: NDArray[np.int16]
+    drawn: frozenset[str]
+    structures: tuple[str, ...]
+    voxel_ml: float
+    kidneys: int | None = None
+
+    @property
+    def dice(self) -> float:
+        """Dice of the masses; 1 where none is proposed and there is none."""
+        index = self.structures.index(MASS) + 1
+        proposed, true = self.winner == index, self.truth == index
+        size = int(proposed.sum() + true.sum())
+        return 2 * int((proposed & true).sum()) / size if size else 1.0
+
+    def evidence(self, scalings: Scalings) -> ProposalEvidence:
+        """Sum up what the probabilities say of the proposed masses."""
+        probability = self.probability[self.structures.index(MASS)]
+        voxels = (probability >= IN_PLAY) | (self.number > 0)
+        about = MassVoxels(probability=probability[voxels], number=self.number[voxels], voxel_ml=self.voxel_ml)
+        return weigh(about, scalings.get(MASS, Scaling()), self.kidneys)
+
+    def stated(self, structure: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Probability of a structure in the voxels where it is in play, and where it is true."""
+        index = self.structures.index(structure)
+        probability = self.probability[index].astype(np.float64)
+        voxels = probability >= IN_PLAY
+        return probability[voxels], self.truth[voxels] == index + 1
+
+
+@torch.inference_mode()
+def take_sample(
+    case: ReadyCase, network: Runner, plan: Plan, smallest_mm3: float, boxes: Sequence[Box] | None = None
+) -> Sample:
+    """Let a network propose for a labelled image, and keep what tells how far it can be trusted.
+
+    Args:
+        case: On the working grid.
+        network: Runs the plan's network.
+        plan: Its plan.
+        smallest_mm3: Volume that a mass needs.
+        boxes: Around the kidneys that were found; None when nobody looked.
+    """
+    stated = class_probabilities(case.image.float(), network, plan, boxes=searched(boxes or ()))
+    kept = drop_specks(stated, plan, smallest_mm3)
+    truth = case.label.numpy()
+    play = (stated[1:] >= IN_PLAY).any(0).numpy() | (truth > 0)
+    winner = kept.argmax(0)
+    return Sample(
+        probability=stated.numpy()[1:, play].astype(np.float16),
+        winner=winner.numpy()[play].astype(np.uint8),
+        truth=truth[play].astype(np.uint8),
+        number=numbered(winner == mass_class(plan))[play].astype(np.int16),
+        drawn=case.drawn,
+        structures=plan.structures,
+        voxel_ml=math.prod(plan.spacing_mm) / 1000,
+        kidneys=None if boxes is None else len(boxes),
+    )
+
+
+def fit_scalings(samples: Sequence[Sample]) -> dict[str, Scaling]:
+    """Fit one scaling per structure that is true somewhere, over the images in which it was drawn."""
+    found = {}
+    for name in samples[0].structures if samples else ():
+        pairs = [sample.stated(name) for sample in samples if name in sample.drawn]
+        if any(truth.any() for _, truth in pairs):
+            probability, truth = (np.concatenate(column) for column in zip(*pairs, strict=True))
+            found[name] = fit_scaling(probability, truth, len(pairs))
+    return found
+
+
+def scalings_note(scalings: Scalings) -> str:
+    """Write scalings for a weight file's notes."""
+    return json.dumps({name: [row.slope, row.shift] for name, row in scalings.items()})
+
+
+def scalings_of(notes: Mapping[str, str]) -> dict[str, Scaling]:
+    """Read the scalings of a weight file; none when it was never calibrated.
+
+    Raises:
+        BadWeightsError: When the note is not slope and shift by structure.
+    """
+    try:
+        rows = json.loads(notes.get(CALIBRATION, "{}"))
+        found = {str(name): Scaling(slope=float(slope), shift=float(shift)) for name, (slope, shift) in rows.items()}
+        sound = all(name in STRUCTURES and row.slope > 0 and math.isfinite(row.slope + row.shift) for name, row in found.items())
+    except (ValueError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        msg = "the weight file's calibration is not a positive slope and a shift per structure"
+        raise BadWeightsError(msg)
+    return found
