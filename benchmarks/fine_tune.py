@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.left_out import SEEN, summary
-from lib.cli.train import labelled_images, plan_of
+from benchmarks.trust import phantom_images
+from lib.cli.train import plan_of
 from lib.configs.settings import Settings
 from lib.domain.records import LabelledImage
 from lib.domain.sequences import SEQUENCES
@@ -80,8 +81,8 @@ def main() -> None:
         code=given.sequence,
         settings=FitSettings(epochs=given.epochs, seed=given.seed, device=given.device, threads=given.threads),
         base=base,
-        new=labelled_images(given.cohort, given.sequence),
-        old=[image for image in labelled_images(given.earlier, given.sequence) if image.vendor == SEEN],
+        new=phantom_images(given.cohort, given.sequence),
+        old=[image for image in phantom_images(given.earlier, given.sequence) if image.vendor == SEEN],
         most=given.most,
     )
     found: dict[str, object] = {"sequence": given.sequence, "steps": given.epochs * trial.settings.steps_per_epoch}
@@ -94,7 +95,9 @@ def main() -> None:
         keep(f"as shipped, {side}", scores(trial, base, side))
     if not given.skip_selection:
         for name, arm in ARMS.items():
-            keep(f"{SELECTION_COUNT} patients, {name}", {**asdict(arm), **run(trial, arm, SELECTION_COUNT, "validation")})
+            keep(
+                f"{SELECTION_COUNT} patients, {name}", {**asdict(arm), **run(trial, arm, SELECTION_COUNT, "validation")}
+            )
     for count in given.counts:
         for name in ("from nothing", given.chosen):
             keep(f"holdout, {count} patients, {name}", run(trial, ARMS[name], count, "holdout"))
@@ -104,7 +107,7 @@ def main() -> None:
 def run(trial: Trial, arm: Arm, count: int, side: str) -> dict[str, object]:
     """Train one arm on so many patients of NEW and score it on one side of both cohorts."""
     new, old = (images_on(images, "train")[:count] for images in (trial.new, trial.old))
-    training = rehearsed([*new, *old], {image.image for image in old}, arm.rehearsal) if arm.rehearsal else new
+    training = rehearsed([*new, *old], old.__contains__, arm.rehearsal) if arm.rehearsal else new
     settings = replace(trial.settings, learning_rate=arm.learning_rate, freeze=arm.freeze)
     plan = plan_of(trial.code, trial.base)
     began = time.process_time()

@@ -12,8 +12,8 @@ class ProposalEvidence:
     Attributes:
         masses: How many are proposed.
         mass_ml: Their volume, in ml.
-        overlap: Dice that the probabilities themselves expect of them: what is expected to be right of them, twice, over
-            their volume and the expected volume of all masses; 0 without a mass.
+        overlap: Dice that the probabilities themselves expect of them: twice what is expected to be right of them, over
+            their volume and the expected volume of all masses together; 0 without a mass.
         confidence: Mean probability of their voxels; 0 without a mass.
         surest: The highest probability of a mass anywhere.
         doubt_ml: Entropy outside of them, in bits, summed over the volume in ml: large where much might be mass.

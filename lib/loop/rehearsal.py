@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from lib.domain.records import LabelledImage
 
 
 def rehearsed(
-    cases: Sequence[LabelledImage], earlier: Collection[Path], share: float
+    cases: Sequence[LabelledImage], is_earlier: Callable[[LabelledImage], bool], share: float
 ) -> list[LabelledImage]:
     """Weigh cases so that the earlier ones make up a share of what is seen, and never more than they are of all.
 
@@ -18,7 +17,7 @@ def rehearsed(
 
     Args:
         cases: New and earlier.
-        earlier: Image files of those that the starting weights have learned from.
+        is_earlier: Whether the starting weights have learned from a case.
         share: Of the patches that come from the earlier ones, 0 to 1.
 
     Returns:
@@ -30,9 +29,9 @@ def rehearsed(
     if not 0 <= share <= 1:
         msg = f"the share of rehearsal is {share!r}; expected 0 to 1"
         raise ValueError(msg)
-    old = sum(case.image in earlier for case in cases)
+    old = sum(is_earlier(case) for case in cases)
     if old in {0, len(cases)}:
         return list(cases)
     part = min(share, old / len(cases))
     of_old, of_new = part * len(cases) / old, (1 - part) * len(cases) / (len(cases) - old)
-    return [replace(case, weight=case.weight * (of_old if case.image in earlier else of_new)) for case in cases]
+    return [replace(case, weight=case.weight * (of_old if is_earlier(case) else of_new)) for case in cases]

@@ -5,31 +5,24 @@ Works on the working grid, with the same windows, mirroring and speck removal as
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lib.domain.errors import BadWeightsError
 from lib.domain.evidence import ProposalEvidence
-from lib.domain.structures import STRUCTURES
 from lib.imaging.calibration import IN_PLAY, Scaling, fit_scaling
 from lib.imaging.doubt import MassVoxels, weigh
-from lib.imaging.lesions import components
 from lib.nets.cases import ReadyCase
-from lib.nets.grids import Box, mask_box
+from lib.nets.grids import Box
 from lib.nets.networks import Plan
+from lib.nets.predict import drop_specks, mass_numbers, searched
 from lib.nets.runtime import Runner
+from lib.nets.scalings import Scalings
 from lib.nets.windows import class_probabilities
-
-MASS = "mass"
-CALIBRATION = "calibration"  # note of a weight file: slope and shift per structure
-Scalings = Mapping[str, Scaling]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,19 +50,24 @@ class Sample:
     kidneys: int | None = None
 
     @property
+    def has_mass(self) -> bool:
+        """Whether something can be said of the masses: the network knows them, and the reader drew them."""
+        return "mass" in self.structures and "mass" in self.drawn
+
+    @property
     def dice(self) -> float:
         """Dice of the masses; 1 where none is proposed and there is none."""
-        index = self.structures.index(MASS) + 1
+        index = self.structures.index("mass") + 1
         proposed, true = self.winner == index, self.truth == index
         size = int(proposed.sum() + true.sum())
         return 2 * int((proposed & true).sum()) / size if size else 1.0
 
     def evidence(self, scalings: Scalings) -> ProposalEvidence:
         """Sum up what the probabilities say of the proposed masses."""
-        probability = self.probability[self.structures.index(MASS)]
+        probability = self.probability[self.structures.index("mass")]
         voxels = (probability >= IN_PLAY) | (self.number > 0)
         about = MassVoxels(probability=probability[voxels], number=self.number[voxels], voxel_ml=self.voxel_ml)
-        return weigh(about, scalings.get(MASS, Scaling()), self.kidneys)
+        return weigh(about, scalings.get("mass", Scaling()), self.kidneys)
 
     def stated(self, structure: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Probability of a structure in the voxels where it is in play, and where it is true."""
@@ -92,16 +90,15 @@ def take_sample(
         smallest_mm3: Volume that a mass needs.
         boxes: Around the kidneys that were found; None when nobody looked.
     """
-    stated = class_probabilities(case.image.float(), network, plan, boxes=searched(boxes or ()))
+    stated = class_probabilities(case.image.float(), network, plan, boxes=searched(boxes or []))
     kept = drop_specks(stated, plan, smallest_mm3)
     truth = case.label.numpy()
     play = (stated[1:] >= IN_PLAY).any(0).numpy() | (truth > 0)
-    winner = kept.argmax(0)
     return Sample(
         probability=stated.numpy()[1:, play].astype(np.float16),
-        winner=winner.numpy()[play].astype(np.uint8),
+        winner=kept.argmax(0).numpy()[play].astype(np.uint8),
         truth=truth[play].astype(np.uint8),
-        number=numbered(winner == mass_class(plan))[play].astype(np.int16),
+        number=mass_numbers(kept, plan)[play].astype(np.int16),
         drawn=case.drawn,
         structures=plan.structures,
         voxel_ml=math.prod(plan.spacing_mm) / 1000,
@@ -117,27 +114,4 @@ def fit_scalings(samples: Sequence[Sample]) -> dict[str, Scaling]:
         if any(truth.any() for _, truth in pairs):
             probability, truth = (np.concatenate(column) for column in zip(*pairs, strict=True))
             found[name] = fit_scaling(probability, truth, len(pairs))
-    return found
-
-
-def scalings_note(scalings: Scalings) -> str:
-    """Write scalings for a weight file's notes."""
-    return json.dumps({name: [row.slope, row.shift] for name, row in scalings.items()})
-
-
-def scalings_of(notes: Mapping[str, str]) -> dict[str, Scaling]:
-    """Read the scalings of a weight file; none when it was never calibrated.
-
-    Raises:
-        BadWeightsError: When the note is not slope and shift by structure.
-    """
-    try:
-        rows = json.loads(notes.get(CALIBRATION, "{}"))
-        found = {str(name): Scaling(slope=float(slope), shift=float(shift)) for name, (slope, shift) in rows.items()}
-        sound = all(name in STRUCTURES and row.slope > 0 and math.isfinite(row.slope + row.shift) for name, row in found.items())
-    except (ValueError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        msg = "the weight file's calibration is not a positive slope and a shift per structure"
-        raise BadWeightsError(msg)
     return found

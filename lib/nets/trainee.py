@@ -26,6 +26,9 @@ _FLOOR = 0.01  # of the learning rate, at the end
 _EMA_DECAY = 0.99
 _CLIP_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
+_LAST_LOOKS = (
+    3  # validations that the end of a run takes: the last one, and a mirrored one that tells how far to trust it
+)
 
 _ENCODER = ("stem.", "core.input_block.", "core.downsamples.")
 FREEZABLE: Mapping[str, tuple[str, ...]] = {  # name -> how the names of the weights begin that stay as they are
@@ -47,6 +50,7 @@ class FitSettings:
         threads: CPU threads; None leaves torch's setting.
         validation_cases: At most so many are predicted per validation.
         freeze: Part of the network that stays as it started, a row of FREEZABLE; empty to train all of it.
+        rehearsal: Share of the patches, at most, from cases that the starting weights have learned from.
         strength: Of the augmentation.
         checkpoint_s: Seconds between checkpoints, when there is a file for them.
     """
@@ -61,6 +65,7 @@ class FitSettings:
     threads: int | None = None
     validation_cases: int = 8
     freeze: str = ""
+    rehearsal: float = 0.5
     strength: Strength = STANDARD
     checkpoint_s: float = 60.0
 
@@ -107,7 +112,7 @@ class Trainee:
         """Share of the budget that is used up; 1 ends the run."""
         if self.settings.minutes is None:
             return self.steps / (self.settings.epochs * self.settings.steps_per_epoch)
-        end = self.started + 60 * self.settings.minutes - self.last_validation_s
+        end = self.started + 60 * self.settings.minutes - _LAST_LOOKS * self.last_validation_s
         now = time.monotonic()
         return 1.0 if now >= end else (now - self.first_step) / (end - self.first_step)
 

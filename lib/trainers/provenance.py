@@ -14,9 +14,11 @@ import monai
 import torch
 
 import lib
+from lib.domain.errors import BadWeightsError, UnknownModelError
 from lib.domain.records import EpochReport, LabelledImage
 from lib.nets.networks import pick_device
 from lib.nets.trainee import FitSettings
+from lib.registry.models import ModelFolder
 from lib.registry.versions import LabelUsed, TrainingRun, file_sha256
 
 _SOURCES = Path(lib.__file__).parent
@@ -28,6 +30,23 @@ def labels_used(images: Sequence[LabelledImage], side: Literal["train", "validat
         LabelUsed(image_id=image.image_id, side=side, sha256=image.label_sha256 or file_sha256(image.label))
         for image in images
     ]
+
+
+def learned_from(models: ModelFolder, version: str) -> frozenset[str]:
+    """Images that a version and its ancestors were trained on here, as far as that is on record."""
+    images: set[str] = set()
+    seen: set[str] = set()
+    while version not in seen:
+        seen.add(version)
+        try:
+            run = models.record(version).training
+        except (UnknownModelError, BadWeightsError):
+            break
+        if run is None:
+            break
+        images.update(used.image_id for used in run.labels if used.side == "train")
+        version = run.started_from
+    return frozenset(images)
 
 
 def training_run(

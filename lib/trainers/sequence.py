@@ -17,6 +17,7 @@ from lib.domain.audit import RUN_FAILED, RUN_FINISHED, RUN_STARTED, AuditEvent
 from lib.domain.errors import RenalError
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
+from lib.loop.rehearsal import rehearsed
 from lib.loop.retrain import retrain, scanners
 from lib.nets.find import load_finder
 from lib.nets.fit import fit
@@ -28,8 +29,9 @@ from lib.registry.models import FINDER
 from lib.registry.promotion import DEFAULT_RULE, GateRule
 from lib.registry.versions import LabelUsed
 from lib.store.datastore import CohortDatastore
+from lib.trainers.assessment import assessment_notes
 from lib.trainers.progress import progress_line
-from lib.trainers.provenance import labels_used, training_run
+from lib.trainers.provenance import labels_used, learned_from, training_run
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class SequenceTrain(TrainTask):
         champion = models.find(code)
         start_from = load_weights(champion) if champion else None
         champion_scanners = trained_scanners(start_from)
+        earlier = learned_from(models, _version(start_from)) if start_from else frozenset()
         find = load_finder(models.find(FINDER), settings.device)
         reports: list[EpochReport] = []
         used: list[LabelUsed] = []
@@ -117,7 +120,7 @@ class SequenceTrain(TrainTask):
             used.extend([*labels_used(training, "train"), *labels_used(validation, "validation")])
             plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
             result = fit(
-                training,
+                rehearsed(training, lambda case: case.image_id in earlier, settings.rehearsal),
                 validation,
                 plan,
                 settings,
@@ -130,6 +133,7 @@ class SequenceTrain(TrainTask):
                 "started_from": _version(start_from),
                 "trained_on": str(len(training)),
                 SCANNERS: json.dumps(sorted(scanners(training) | (champion_scanners or frozenset()))),
+                **assessment_notes(result, start_from.notes if start_from else {}),
             }
             path = models.weights(code, version)
             save_weights(path, result.state, result.plan, notes)
