@@ -40,6 +40,7 @@ from lib.nets.scalings import CALIBRATION, scalings_note
 from lib.registry.models import FINDER
 from lib.registry.versions import file_sha256
 
+SIDES = ("validation", "holdout", "test")
 _KEPT = ("probability", "winner", "truth", "number", "voxel_ml", "kidneys")
 
 
@@ -55,6 +56,7 @@ def main() -> None:
         command.add_argument("--test", type=Path, help="a cohort that nothing was chosen on")
         command.add_argument("--most", type=int, default=10_000, help="images per sequence and side")
         command.add_argument("--only-kept", action="store_true", help="leave out images that were not looked at yet")
+        command.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES, help="that `look` looks at")
         command.add_argument("--out", type=Path, default=Path("trust.json"))
         command.add_argument("--plot", type=Path, help="reliability and recall, PNG")
     given = options.parse_args()
@@ -64,8 +66,9 @@ def main() -> None:
 def look_command(given: argparse.Namespace) -> None:
     """Only look, in a random order: several processes can share the work."""
     for code in random.sample(list(SEQUENCES), len(SEQUENCES)):
-        for images in _sides(given, code).values():
-            for _ in look(random.sample(images, len(images)), code, given):
+        sides = _sides(given, code)
+        for side in given.sides:
+            for _ in look(random.sample(sides[side], len(sides[side])), code, given):
                 pass
 
 
