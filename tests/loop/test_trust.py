@@ -17,7 +17,7 @@ HALF_SEEN = replace(NONE, surest=0.45, doubt_ml=9.0)
 
 @pytest.fixture(scope="module")
 def judged() -> list[tuple[ProposalEvidence, float]]:
-    """Two hundred proposals whose Dice follows the overlap, and fifty without a mass, right unless one was half seen."""
+    """Proposals whose Dice follows the overlap, and others without a mass, right unless one was half seen."""
     rng = np.random.default_rng(2)
     with_mass = [
         (replace(GOOD, overlap=overlap, confidence=0.4 + overlap / 2, mass_ml=rng.uniform(0.2, 20)), overlap)
