@@ -2,6 +2,7 @@
 
     python -m benchmarks.trust fit COHORT --kept DIR                      # writes into model/shipped/*.safetensors
     python -m benchmarks.trust table COHORT --test TEST --kept DIR --out trust.json --plot trust.png
+    python -m benchmarks.trust cost
 
 ``fit`` uses the validation patients of COHORT. ``table`` fits on their GE images alone, threshold included, and measures
 on the images of all other vendors: of TEST, and of COHORT's holdout patients. What the networks say of an image is kept
@@ -14,9 +15,11 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -27,16 +30,22 @@ from lib.domain.cohort import read_cohort
 from lib.domain.records import LabelledImage
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
+from lib.imaging.calibration import Scaling
+from lib.imaging.doubt import weigh
+from lib.imaging.geometry import to_canonical
 from lib.imaging.volume import write_bytes
 from lib.loop.retrain import images_on
 from lib.loop.trust import TRUST, fit_trust, trust_note
 from lib.nets.assess import Sample, fit_scalings, take_sample
 from lib.nets.cases import read_cases
 from lib.nets.find import Finder, load_finder
+from lib.nets.grids import to_working
 from lib.nets.networks import LoadedWeights, load_weights, save_weights
-from lib.nets.predict import SMALLEST_MASS_MM3
+from lib.nets.predict import SMALLEST_MASS_MM3, Predictor, drop_specks, mass_voxels, restated, searched
 from lib.nets.runtime import Runner, load_runner
 from lib.nets.scalings import CALIBRATION, scalings_note
+from lib.nets.windows import class_probabilities
+from lib.phantom.cohort import Size, make_case
 from lib.registry.models import FINDER
 from lib.registry.versions import file_sha256
 
@@ -47,11 +56,11 @@ _KEPT = ("probability", "winner", "truth", "number", "voxel_ml", "kidneys")
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = options.add_subparsers(required=True)
-    for name, act in (("fit", fit_command), ("table", table_command), ("look", look_command)):
+    for name, act in COMMANDS.items():
         command = commands.add_parser(name, help=act.__doc__)
         command.set_defaults(act=act)
-        command.add_argument("cohort", type=Path)
-        command.add_argument("--kept", type=Path, required=True, help="folder for what the networks say")
+        command.add_argument("cohort", type=Path, nargs="?" if name == "cost" else None)
+        command.add_argument("--kept", type=Path, required=name != "cost", help="folder for what the networks say")
         command.add_argument("--device", default="auto")
         command.add_argument("--test", type=Path, help="a cohort that nothing was chosen on")
         command.add_argument("--most", type=int, default=10_000, help="images per sequence and side")
@@ -111,6 +120,40 @@ def table_command(given: argparse.Namespace) -> None:
     print(json.dumps(found, indent=1))
     if given.plot:
         draw(left_out, scalings, model, given.plot)
+
+
+def cost_command(given: argparse.Namespace) -> None:
+    """Process seconds of one proposal of 311 x 242 x 60 voxels, and of what tells how far to trust it."""
+    models = Settings.from_conf({}).models()
+    weights, find = load_weights(models.shipped_file("NP")), load_finder(models.find(FINDER), given.device)
+    image = make_case(5, 0, "NP", vendors=[SEEN], size=Size(matrix=(311, 242, 60))).image
+    predict, run = Predictor(weights, given.device, find=find), load_runner(weights, given.device)
+    predict(image)
+    whole = _process_s(lambda: predict(image), 3)
+    working = to_working(to_canonical(image), weights.plan.spacing_mm)
+    boxes = searched(find(working.image, weights.plan.spacing_mm)) if find else []
+    stated = class_probabilities(working.image, run, weights.plan, boxes=boxes)
+    kept = drop_specks(stated, weights.plan, SMALLEST_MASS_MM3)
+    found = predict(image)
+    scalings = dict.fromkeys(weights.plan.structures, Scaling(slope=0.5))
+    parts = {
+        "evidence": _process_s(lambda: weigh(mass_voxels(stated, kept, weights.plan), scalings["mass"]), 5),
+        "restate": _process_s(lambda: restated(found.certainty.copy(), found.label.data, scalings), 5),
+    }
+    share = sum(parts.values()) / (whole - sum(parts.values()))
+    print(json.dumps({"whole": whole, **parts, "added": share}, indent=1))
+
+
+def _process_s(action: Callable[[], object], repeats: int) -> float:
+    spent = []
+    for _ in range(repeats):
+        before = time.process_time()
+        action()
+        spent.append(time.process_time() - before)
+    return median(spent)
+
+
+COMMANDS = {"fit": fit_command, "table": table_command, "look": look_command, "cost": cost_command}
 
 
 def phantom_images(cohort: Path, code: str) -> list[LabelledImage]:

@@ -141,7 +141,7 @@ def predict_volume(
     )
     classes, certainty = from_working(probabilities, working, canonical, plan.spacing_mm)
     data = from_canonical(label_values(plan)[classes.numpy()], volume)
-    sure = _restated(from_canonical(certainty.numpy(), volume), data, known)
+    sure = restated(from_canonical(certainty.numpy(), volume), data, known)
     marks.append(time.perf_counter())
     took = (after - before for before, after in itertools.pairwise(marks))
     return Prediction(
@@ -228,7 +228,8 @@ def mass_voxels(stated: Tensor, kept: Tensor, plan: Plan) -> MassVoxels:
     )
 
 
-def _restated(certainty: NDArray[np.float16], label: NDArray[np.uint8], scalings: Scalings) -> NDArray[np.float16]:
+def restated(certainty: NDArray[np.float16], label: NDArray[np.uint8], scalings: Scalings) -> NDArray[np.float16]:
+    """Restate how probable each labelled voxel is, in place."""
     for name, scaling in scalings.items():
         where = label == STRUCTURES[name].value
         certainty[where] = scaling(certainty[where])
