@@ -5,8 +5,9 @@
     python -m benchmarks.trust cost
 
 ``fit`` uses the validation patients of COHORT. ``table`` fits on their GE images alone, threshold included, and measures
-on the images of all other vendors: of TEST, and of COHORT's holdout patients. What the networks say of an image is kept
-in DIR, so that both commands look once, and an interrupted one goes on. Dice: of all mass voxels, on the working grid.
+on the images of all other vendors: of TEST, and of COHORT's holdout patients (``--sides``). What the networks say of an
+image is kept in DIR, so that both commands look once, and an interrupted one goes on. Dice: of all mass voxels, on the
+working grid.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.left_out import SEEN
-from benchmarks.trust_figures import Looked, calibration, draw, flagging, judged, per_mass
+from benchmarks.trust_figures import Looked, calibration, draw, flagging, judged, masses_of, per_mass
 from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
 from lib.domain.records import LabelledImage
@@ -35,7 +36,8 @@ from lib.imaging.doubt import weigh
 from lib.imaging.geometry import to_canonical
 from lib.imaging.volume import write_bytes
 from lib.loop.retrain import images_on
-from lib.loop.trust import TRUST, fit_trust, trust_note
+from lib.loop.trust import TRUST, trust_note
+from lib.loop.trust_fit import fit_trust
 from lib.nets.assess import Sample, fit_scalings, take_sample
 from lib.nets.cases import read_cases
 from lib.nets.find import Finder, load_finder
@@ -65,7 +67,9 @@ def main() -> None:
         command.add_argument("--test", type=Path, help="a cohort that nothing was chosen on")
         command.add_argument("--most", type=int, default=10_000, help="images per sequence and side")
         command.add_argument("--only-kept", action="store_true", help="leave out images that were not looked at yet")
-        command.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES, help="that `look` looks at")
+        command.add_argument(
+            "--sides", nargs="+", default=SIDES[1:], choices=SIDES, help="to look at, or to measure on"
+        )
         command.add_argument("--out", type=Path, default=Path("trust.json"))
         command.add_argument("--plot", type=Path, help="reliability and recall, PNG")
     given = options.parse_args()
@@ -85,7 +89,8 @@ def fit_command(given: argparse.Namespace) -> None:
     """Calibrate each network that ships, fit one trust model over all, and write both into the weight files."""
     looked = {code: list(look(_sides(given, code)["validation"], code, given)) for code in SEQUENCES}
     scalings = {code: fit_scalings([one.sample for one in rows]) for code, rows in looked.items()}
-    model = fit_trust(judged([one for rows in looked.values() for one in rows], scalings))
+    every = [one for rows in looked.values() for one in rows]
+    model = fit_trust(judged(every, scalings), masses_of(every, scalings))
     for code in SEQUENCES:
         path = Settings.from_conf({}).models().shipped_file(code)
         weights = load_weights(path)
@@ -104,14 +109,15 @@ def table_command(given: argparse.Namespace) -> None:
     for code in SEQUENCES:
         sides = _sides(given, code)
         fitted += [one for one in look(sides["validation"], code, given) if one.image.vendor == SEEN]
-        left_out += [one for side in ("holdout", "test") for one in look(sides[side], code, given)]
+        others = [image for side in given.sides for image in sides[side] if image.vendor != SEEN]
+        left_out += look(others, code, given)
     scalings = {code: fit_scalings([one.sample for one in fitted if one.code == code]) for code in SEQUENCES}
-    model = fit_trust(judged(fitted, scalings))
+    model = fit_trust(judged(fitted, scalings), masses_of(fitted, scalings))
     found = {
         "fitted_on": len(fitted),
         "left_out": len(left_out),
         "calibration": calibration(left_out, scalings),
-        "per_mass": per_mass(left_out, scalings),
+        "per_mass": per_mass(left_out, scalings, model),
         "all images": flagging(left_out, scalings, model),
         "images with a mass": flagging([one for one in left_out if one.holds_mass], scalings, model),
         "model": asdict(model),

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, spearmanr
 
-from lib.domain.evidence import ProposalEvidence
+from lib.domain.evidence import MassEvidence, ProposalEvidence
 from lib.domain.records import LabelledImage
 from lib.imaging.calibration import Reliability, Scaling, reliability
-from lib.loop.trust import FLAG_RATE, TrustModel, expected_dice
+from lib.loop.trust import TrustModel, expected_dice, mass_confidence
+from lib.loop.trust_fit import FLAG_RATE
 from lib.nets.assess import Sample
 from lib.nets.scalings import Scalings
 
@@ -69,30 +70,25 @@ def _reliabilities(
     return reliability(np.concatenate(stated), true), reliability(np.concatenate(restated), true)
 
 
-def per_mass(looked: Sequence[Looked], scalings: Mapping[str, Scalings]) -> dict[str, float | int]:
-    """Per proposed mass: its confidence against the share of its voxels that are mass, and against being real."""
-    stated, restated, right, touched = (np.array(column) for column in zip(*_masses(looked, scalings), strict=True))
-    return {
-        "masses": len(right),
-        "real": round(float(touched.mean()), 3),
-        "error_before": round(reliability(stated, right).error, 4),
-        "error_after": round(reliability(restated, right).error, 4),
-        "auroc_real": round(auroc(restated, touched.astype(bool)), 3),
+def masses_of(looked: Sequence[Looked], scalings: Mapping[str, Scalings]) -> list[tuple[MassEvidence, float]]:
+    """Evidence of each proposed mass, with the share of it that is right."""
+    return [row for one in looked for row in one.sample.masses(scalings[one.code])]
+
+
+def per_mass(looked: Sequence[Looked], scalings: Mapping[str, Scalings], model: TrustModel) -> dict[str, float | int]:
+    """Calibration error of a mass's confidence, taken for the share of it that is right, in three stages."""
+    stages = {
+        "mean_probability": [row[0].probability for row in masses_of(looked, {code: {} for code in scalings})],
+        "mean_calibrated_probability": [row[0].probability for row in masses_of(looked, scalings)],
+        "confidence": [mass_confidence(row[0], model) for row in masses_of(looked, scalings)],
     }
-
-
-def _masses(looked: Sequence[Looked], scalings: Mapping[str, Scalings]) -> list[tuple[float, float, float, float]]:
-    rows = []
-    for one in looked:
-        sample = one.sample
-        index = sample.structures.index("mass")
-        for number in range(1, int(sample.number.max(initial=0)) + 1):
-            mass = sample.number == number
-            stated = sample.probability[index][mass].astype(float)
-            true = sample.truth[mass] == index + 1
-            restated = scalings[one.code].get("mass", Scaling())(stated)
-            rows.append((stated.mean(), restated.mean(), true.mean(), float(true.any())))
-    return rows
+    right = np.array([share for _, share in masses_of(looked, scalings)])
+    real = right > 0
+    found: dict[str, float | int] = {"masses": len(right), "touching_a_mass": int(real.sum())}
+    for name, values in stages.items():
+        found[f"error of {name}"] = round(reliability(np.array(values), right).error, 4)
+        found[f"auroc of {name}"] = round(auroc(np.array(values), real), 3)
+    return found
 
 
 def flagging(looked: Sequence[Looked], scalings: Mapping[str, Scalings], model: TrustModel) -> dict[str, object]:

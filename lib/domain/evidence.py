@@ -27,3 +27,16 @@ class ProposalEvidence:
     surest: float
     doubt_ml: float
     kidneys: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassEvidence:
+    """What is known of one proposed mass without the truth.
+
+    Attributes:
+        probability: Mean calibrated probability of its voxels.
+        volume_ml: Its volume, in ml.
+    """
+
+    probability: float
+    volume_ml: float

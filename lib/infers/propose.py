@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lib.domain.errors import BadWeightsError
+from lib.domain.evidence import MassEvidence
 from lib.domain.records import MassMeasurement, SequenceGuess
 from lib.domain.structures import STRUCTURES
 from lib.imaging.lesions import measure_masses
 from lib.imaging.volume import Volume
 from lib.ingest.recognise import recognise
-from lib.loop.trust import Trust, TrustModel, judge, trust_of
+from lib.loop.trust import Trust, TrustModel, judge, mass_confidence, trust_of
 from lib.nets.find import load_finder
 from lib.nets.networks import load_weights
 from lib.nets.predict import Predictor
@@ -69,6 +70,12 @@ class _Loaded:
     trust: TrustModel | None
 
 
+def _believed(mass: MassMeasurement, trust: TrustModel | None) -> MassMeasurement:
+    """Replace the mean probability of a mass by the share of it that is expected to be right."""
+    evidence = MassEvidence(probability=mass.confidence or 0.0, volume_ml=mass.volume_ml)
+    return replace(mass, confidence=round(mass_confidence(evidence, trust), 4))
+
+
 class Proposer:
     """Keeps one loaded network per sequence and re-reads a weight file when it was replaced.
 
@@ -119,7 +126,9 @@ class Proposer:
             label=prediction.label,
             sequence=guess,
             model_version=loaded.version,
-            masses=tuple(measure_masses(prediction.label, prediction.certainty)),
+            masses=tuple(
+                _believed(mass, loaded.trust) for mass in measure_masses(prediction.label, prediction.certainty)
+            ),
             trust=judge(prediction.evidence, loaded.trust),
             kidneys=prediction.kidneys,
             everywhere=prediction.everywhere,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lib.domain.evidence import ProposalEvidence
+from lib.domain.evidence import MassEvidence, ProposalEvidence
 from lib.imaging.calibration import IN_PLAY, Scaling, fit_scaling
 from lib.imaging.doubt import MassVoxels, weigh
 from lib.nets.cases import ReadyCase
@@ -69,6 +69,18 @@ class Sample:
         about = MassVoxels(probability=probability[voxels], number=self.number[voxels], voxel_ml=self.voxel_ml)
         return weigh(about, scalings.get("mass", Scaling()), self.kidneys)
 
+    def masses(self, scalings: Scalings) -> list[tuple[MassEvidence, float]]:
+        """Sum up each proposed mass, with the share of it that is right."""
+        index = self.structures.index("mass")
+        probability = scalings.get("mass", Scaling())(self.probability[index])
+        found = []
+        for number in range(1, int(self.number.max(initial=0)) + 1):
+            mass = self.number == number
+            volume_ml = int(mass.sum()) * self.voxel_ml
+            evidence = MassEvidence(probability=float(probability[mass].mean()), volume_ml=volume_ml)
+            found.append((evidence, float((self.truth[mass] == index + 1).mean())))
+        return found
+
     def stated(self, structure: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Probability of a structure in the voxels where it is in play, and where it is true."""
         index = self.structures.index(structure)
@@ -90,7 +102,7 @@ def take_sample(
         smallest_mm3: Volume that a mass needs.
         boxes: Around the kidneys that were found; None when nobody looked.
     """
-    stated = class_probabilities(case.image.float(), network, plan, boxes=searched(boxes or []))
+    stated = class_probabilities(case.image.float(), network, plan, boxes=searched(boxes or ()))
     kept = drop_specks(stated, plan, smallest_mm3)
     truth = case.label.numpy()
     play = (stated[1:] >= IN_PLAY).any(0).numpy() | (truth > 0)

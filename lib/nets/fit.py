@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.domain.errors import BadRequestError, BadWeightsError
-from lib.domain.evidence import ProposalEvidence
+from lib.domain.evidence import MassEvidence, ProposalEvidence
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.calibration import Scaling
 from lib.imaging.metrics import dice
@@ -59,6 +59,11 @@ class FitResult:
     def judged(self) -> list[tuple[ProposalEvidence, float]]:
         """Evidence and mass Dice of the validation cases whose masses were drawn."""
         return [(sample.evidence(self.scalings), sample.dice) for sample in self.samples if sample.has_mass]
+
+    @property
+    def judged_masses(self) -> list[tuple[MassEvidence, float]]:
+        """Evidence of each mass proposed there, with the share of it that is right."""
+        return [row for sample in self.samples if sample.has_mass for row in sample.masses(self.scalings)]
 
 
 def fit(

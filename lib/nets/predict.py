@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -193,9 +193,9 @@ def _specks(mask: Tensor, smallest: float) -> Tensor:
     return found
 
 
-def searched(found: list[Box]) -> list[Box]:
+def searched(found: Sequence[Box]) -> Sequence[Box]:
     """Where to look: around the kidneys when both were found; with fewer, one may have been missed: everywhere."""
-    return found if len(found) >= _BOTH else []
+    return found if len(found) >= _BOTH else ()
 
 
 def mass_numbers(probabilities: Tensor, plan: Plan) -> NDArray[np.int32]:

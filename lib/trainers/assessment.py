@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lib.loop.trust import TRUST, adjusted, trust_note, trust_of
+from lib.loop.trust import TRUST, trust_note, trust_of
+from lib.loop.trust_fit import adjusted
 from lib.nets.fit import FitResult
 from lib.nets.scalings import CALIBRATION, scalings_note
 
@@ -21,4 +22,6 @@ def assessment_notes(result: FitResult, started_from: Mapping[str, str]) -> dict
     """
     notes = {CALIBRATION: scalings_note(result.scalings)} if result.scalings else {}
     model = trust_of(started_from)
-    return {**notes, TRUST: trust_note(adjusted(model, result.judged))} if model else notes
+    if model is None:
+        return notes
+    return {**notes, TRUST: trust_note(adjusted(model, result.judged, result.judged_masses))}

@@ -15,7 +15,8 @@ from lib.domain.sequences import SequenceSpec
 from lib.imaging.volume import Volume, read_label, read_volume
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
-from lib.loop.trust import fit_trust, trust_note
+from lib.loop.trust import trust_note
+from lib.loop.trust_fit import fit_trust
 from lib.nets.networks import Plan, build_network, save_weights
 from lib.registry.models import ModelFolder
 from tests.conftest import two_kidneys
@@ -76,7 +77,7 @@ def test_the_reply_names_sequence_version_and_masses(models: ModelFolder, write:
 
 def test_a_proposal_that_is_expected_to_be_poor_is_flagged_in_the_reply(models: ModelFolder, write: Write) -> None:
     sure = ProposalEvidence(masses=1, mass_ml=1.0, overlap=0.9, confidence=0.9, surest=0.9, doubt_ml=1.0)
-    model = fit_trust([(sure, 0.1), (replace(sure, masses=0), 0.1)])
+    model = fit_trust([(sure, 0.1), (replace(sure, masses=0), 0.1)], [])
     image, _ = two_kidneys()
     write("NP", trust=trust_note(replace(model, threshold=1.0)))
     proposer = Proposer(models)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lib.domain.errors import BadWeightsError
-from lib.domain.evidence import ProposalEvidence
-from lib.loop.trust import TRUST, Judged, TrustModel, adjusted, expected_dice, fit_trust, judge, trust_note, trust_of
+from lib.domain.evidence import MassEvidence, ProposalEvidence
+from lib.loop.trust import TRUST, TrustModel, expected_dice, judge, mass_confidence, trust_note, trust_of
+from lib.loop.trust_fit import Judged, JudgedMasses, adjusted, fit_trust
 
 GOOD = ProposalEvidence(masses=1, mass_ml=8.0, overlap=0.9, confidence=0.95, surest=0.99, doubt_ml=1.0, kidneys=2)
 POOR = replace(GOOD, mass_ml=0.3, overlap=0.1, confidence=0.4)
@@ -28,8 +29,31 @@ def judged() -> list[tuple[ProposalEvidence, float]]:
 
 
 @pytest.fixture(scope="module")
-def model(judged: Judged) -> TrustModel:
-    return fit_trust(judged)
+def masses() -> list[tuple[MassEvidence, float]]:
+    """Masses that are right as often as half of their mean probability says, small ones less."""
+    rng = np.random.default_rng(3)
+    found = []
+    for probability in rng.uniform(0.4, 1.0, 400):
+        volume_ml = float(rng.choice([0.1, 10.0]))
+        found.append(
+            (MassEvidence(probability=probability, volume_ml=volume_ml), probability / (2 if volume_ml > 1 else 8))
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(judged: Judged, masses: JudgedMasses) -> TrustModel:
+    return fit_trust(judged, masses)
+
+
+def test_the_confidence_of_a_mass_is_the_share_of_it_that_is_right(model: TrustModel, masses: JudgedMasses) -> None:
+    stated = np.mean([abs(evidence.probability - right) for evidence, right in masses])
+    restated = np.mean([abs(mass_confidence(evidence, model) - right) for evidence, right in masses])
+    assert restated < 0.06 < 0.4 < stated
+
+
+def test_without_an_assessment_a_mass_is_as_sure_as_its_voxels() -> None:
+    assert mass_confidence(MassEvidence(probability=0.7, volume_ml=1.0), None) == 0.7
 
 
 def test_the_expected_dice_follows_the_dice(model: TrustModel, judged: Judged) -> None:
@@ -72,7 +96,7 @@ def test_the_note_in_the_weight_file_brings_the_model_back(model: TrustModel) ->
 
 @pytest.mark.parametrize("note", ["", "[]", '{"threshold": 0.4}', "null"])
 def test_a_damaged_note_is_refused(note: str) -> None:
-    with pytest.raises(BadWeightsError, match="two curves and a threshold"):
+    with pytest.raises(BadWeightsError, match="with_mass, without, one_mass, threshold"):
         trust_of({TRUST: note})
 
 
@@ -84,21 +108,21 @@ def test_a_note_that_lacks_a_number_is_refused(model: TrustModel) -> None:
 
 def test_a_retrained_network_that_does_better_is_expected_to(model: TrustModel, judged: Judged) -> None:
     better = [(evidence, min(1.0, dice + 0.2)) for evidence, dice in judged if evidence.masses]
-    few, many = (adjusted(model, better[:count]) for count in (5, 200))
+    few, many = (adjusted(model, better[:count], []) for count in (5, 200))
     before, little, much = (expected_dice(POOR, one) for one in (model, few, many))
     assert before < little < much
     assert few.threshold == model.threshold
 
 
 def test_without_validation_images_nothing_is_adjusted(model: TrustModel) -> None:
-    assert adjusted(model, []) == model
+    assert adjusted(model, [], []) == model
 
 
 def test_one_kind_of_proposal_alone_can_be_fitted(judged: Judged) -> None:
-    only = fit_trust([row for row in judged if row[0].masses])
+    only = fit_trust([row for row in judged if row[0].masses], [])
     assert 0 < expected_dice(NONE, only) < 1
 
 
 def test_nothing_to_fit_to_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        fit_trust([])
+        fit_trust([], [])
