@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 IN_PLAY = 0.01
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1, where the log-odds have no end
-_PULL = 0.1  # how much speaks for leaving the probability as it is, in images
+_PULL = 0.3  # how much speaks for leaving the probability as it is, in images
 _STEEPEST = np.log(10.0)
 
 

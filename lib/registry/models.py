@@ -84,6 +84,11 @@ class ModelFolder:
         """Where a version's weights lie; a training run writes them there before anyone has judged them."""
         return self.folder(code) / VERSIONS / f"{checked_version(version)}{WEIGHTS}"
 
+    def intact(self, record: VersionRecord) -> Path | None:
+        """Where a version's weights lie, if they are there and those on record."""
+        path = self.weights(record.code, record.version)
+        return path if path.is_file() and self._is_sound(path, record.sha256) else None
+
     def earlier_release(self, code: str, name: str) -> Path:
         """Where earlier releases kept the ``champion`` and the ``previous`` weights."""
         return self.folder(code) / f"{name}{WEIGHTS}"

@@ -17,7 +17,7 @@ def overconfident() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 def test_scaling_takes_the_overconfidence_away(overconfident) -> None:
     stated, truth = overconfident
-    scaling = fit_scaling(stated, truth, images=50)
+    scaling = fit_scaling(stated, truth, images=500)
     assert scaling.slope == pytest.approx(0.5, abs=0.04)
     assert reliability(stated, truth).error > 0.08
     assert reliability(scaling(stated), truth).error < 0.01
@@ -26,7 +26,7 @@ def test_scaling_takes_the_overconfidence_away(overconfident) -> None:
 def test_what_already_comes_true_is_left_nearly_alone(overconfident) -> None:
     stated, truth = overconfident
     restated = Scaling(slope=0.5)(stated)
-    scaling = fit_scaling(restated, truth, images=50)
+    scaling = fit_scaling(restated, truth, images=500)
     assert np.abs(scaling(restated) - restated).max() < 0.02
 
 
