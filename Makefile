@@ -101,3 +101,4 @@ weights: $(VENV)/.installed
 	$(BIN)/python main.py train data/weights --sequence finder --minutes 56 --learning-rate 3e-3 --version finder-1 \
 	  --out model/shipped/finder.safetensors
 	$(BIN)/python main.py train-recogniser data/weights --minutes 2.5 --out model/shipped/recogniser.safetensors
+	$(BIN)/python -m benchmarks.trust fit data/weights --kept data/trust --most 60
