@@ -8,10 +8,12 @@ import sys
 import typer
 
 from lib.cli import (
+    backup,
     doctor,
     evaluate,
     export,
     imports,
+    labels,
     models,
     pacs,
     phantom,
@@ -37,9 +39,12 @@ app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
 
 
