@@ -218,7 +218,7 @@ def test_a_wrong_password_opens_nothing(reader: Callable, hospital: Hospital) ->
 
 def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Callable, hospital: Hospital) -> None:
     page = reader("anna")
-    page.click("tbody tr >> nth=0")
+    page.click("text=/^ACC/ >> nth=0")
     picture(page, "1-work-list")
     page.click("text=Annotate")
     assert "proposed" in told(page)
