@@ -99,8 +99,8 @@ def cut_batch(cases: Sequence[ReadyCase], plan: Plan, size: int, generator: torc
     """Draw patches: centred on a mass, kidney or cyst for fixed shares, else anywhere in the body."""
     chosen = [_draw(cases, generator) for _ in range(size)]
     shape = margin(plan.patch)
-    images = [_cut(case.image, centre, shape, AIR) for case, centre in chosen]
-    labels = [_cut(case.label, centre, shape, 0) for case, centre in chosen]
+    images = [cut(case.image, centre, shape, AIR) for case, centre in chosen]
+    labels = [cut(case.label, centre, shape, 0) for case, centre in chosen]
     return Batch(
         image=torch.stack(images)[:, None].float(),
         label=torch.stack(labels)[:, None],
@@ -126,8 +126,15 @@ def _below(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def _cut(source: Tensor, centre: Sequence[int], shape: tuple[int, int, int], outside: float) -> Tensor:
-    """Cut a box around a voxel; what lies beyond the source is filled."""
+def cut(source: Tensor, centre: Sequence[int], shape: tuple[int, ...], outside: float) -> Tensor:
+    """Cut a box around a voxel; what lies beyond the source is filled.
+
+    Args:
+        source: (X, Y, Z).
+        centre: Voxel that comes to lie in the middle.
+        shape: Of the box.
+        outside: What fills it.
+    """
     box = torch.full(shape, outside, dtype=source.dtype)
     first = [middle - n // 2 for middle, n in zip(centre, shape, strict=True)]
     spans = list(zip(first, shape, source.shape, strict=True))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lib.nets.networks import LoadedWeights, mixed_precision, network_with, pick_device
 
 Runner = Callable[[Tensor], Tensor]
-"""Images (1, 1, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the CPU."""
+"""Images (1, inputs, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the CPU."""
 
 
 def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
@@ -27,7 +27,7 @@ def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
     """
     network, where = network_with(weights).eval(), pick_device(device)
     if where.type == "cpu" and importlib.util.find_spec("openvino"):
-        return openvino_runner(network, weights.plan.multiple)
+        return openvino_runner(network, weights.plan.multiple, weights.plan.inputs)
     return torch_runner(network.to(where))
 
 
@@ -44,16 +44,17 @@ def torch_runner(network: nn.Module) -> Runner:
     return run
 
 
-def openvino_runner(network: nn.Module, multiple: tuple[int, int, int]) -> Runner:
+def openvino_runner(network: nn.Module, multiple: tuple[int, int, int], inputs: int = 1) -> Runner:
     """Translate a network for OpenVINO, for images of any shape that it takes.
 
     Args:
         network: On the CPU, in evaluation mode.
         multiple: Shapes that the network takes are multiples of this.
+        inputs: Its input channels.
     """
     import openvino  # optional, and slow to import
 
-    example = torch.zeros(1, 1, *(2 * step for step in multiple))
+    example = torch.zeros(1, inputs, *(2 * step for step in multiple))
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of traced shape checks: the answer is the same for every shape
         model = openvino.convert_model(network, example_input=example)

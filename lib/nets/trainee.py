@@ -116,15 +116,12 @@ class Trainee:
         return self._step(cases)
 
     def _step(self, cases: Sequence[ReadyCase]) -> float:
-        plan, device = self.plan, self.device
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * schedule(self.progress())
-        batch = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
-        image, label = batch.image.to(device), batch.label.to(device)
-        image, label = augment(image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength)
-        with mixed_precision(device):
+        image, label, drawn = self.batch(cases)
+        with mixed_precision(self.device):
             logits = self.network(image)
-        loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures).to(device))
+        loss = partial_dice_ce(logits, label[:, 0], drawn.to(self.device))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
@@ -133,6 +130,14 @@ class Trainee:
         self.steps += 1
         self._follow()
         return float(loss.detach())
+
+    def batch(self, cases: Sequence[ReadyCase]) -> tuple[Tensor, Tensor, Tensor]:
+        """Random patches on the device, their classes (B, 1, X, Y, Z), and which classes were drawn (B, C)."""
+        plan = self.plan
+        cut = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
+        image, label = cut.image.to(self.device), cut.label.to(self.device)
+        image, label = augment(image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength)
+        return image, label, drawn_classes(cut.drawn, plan.structures)
 
     @torch.no_grad()
     def _follow(self) -> None:
