@@ -56,5 +56,7 @@ def _innermost(
     region: NDArray[np.bool_], box: tuple[slice, ...], spacing_mm: tuple[float, float, float]
 ) -> tuple[int, int, int]:
     depth = ndimage.distance_transform_edt(np.pad(region, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
-    i, j, k = (int(at) + edge.start for at, edge in zip(np.unravel_index(depth.argmax(), depth.shape), box, strict=True))
+    i, j, k = (
+        int(at) + edge.start for at, edge in zip(np.unravel_index(depth.argmax(), depth.shape), box, strict=True)
+    )
     return i, j, k

@@ -37,7 +37,7 @@ _WIDE = 1.5  # a mistake is looked for in a box so much larger than a patch
 _REAL = 0.5  # share of patches that start from a real proposal
 _CLICKED = {"mass": 0.75, "kidney": 0.15, "cyst": 0.1}  # whose mistake is clicked
 _OTHER_NAME = 0.3  # chance that "not this" is said as "this is something else"
-_MOST_MORE = 2  # clicks after the first
+_MOST_MORE = 1  # rounds of clicks after the first
 _TAKEN_ON = 0.5  # chance that the network's answer becomes the label that the next click corrects
 
 

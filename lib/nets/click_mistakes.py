@@ -26,13 +26,17 @@ def spoiled(truth: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> Cl
     """
     label = truth.copy()
     has_mass = bool((truth == _MASS).any())
-    kinds = [*_OF_A_MASS, _false_mass, _kidney_bite, _kidney_spill] if has_mass else [_false_mass, _kidney_bite, _kidney_spill]
+    kinds = (
+        [*_OF_A_MASS, _false_mass, _kidney_bite, _kidney_spill]
+        if has_mass
+        else [_false_mass, _kidney_bite, _kidney_spill]
+    )
     for _ in range(1 + int(rng.random() < _OTHER_CHANCE)):
         label = kinds[int(rng.integers(len(kinds)))](label, spacing_mm, rng)
     return label
 
 
-def _missed(label: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> Classes:
+def _missed(label: Classes, _: Spacing, rng: np.random.Generator) -> Classes:
     return _refilled(label, label == _MASS, rng)
 
 
@@ -57,7 +61,7 @@ def _eroded(label: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> Cl
 def _spilled(label: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> Classes:
     """Grow the mass all around, or with a bump on one side."""
     mass = label == _MASS
-    if rng.random() < 0.5:  # noqa: PLR2004 - even chances
+    if rng.random() < 0.5:
         grown = ndimage.distance_transform_edt(~mass, sampling=spacing_mm) < rng.uniform(1.5, 6)
         return np.where(grown, np.uint8(_MASS), label)
     return _with_ball(label, _MASS, _any_of(mass, rng), spacing_mm, rng, (4, 12))
@@ -72,7 +76,7 @@ def _shifted(label: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> C
 
 def _false_mass(label: Classes, spacing_mm: Spacing, rng: np.random.Generator) -> Classes:
     kidney = label == _KIDNEY
-    place = _any_of(kidney if kidney.any() and rng.random() < 0.7 else np.ones(label.shape, dtype=bool), rng)  # noqa: PLR2004
+    place = _any_of(kidney if kidney.any() and rng.random() < 0.7 else np.ones(label.shape, dtype=bool), rng)
     return _with_ball(label, _MASS, place, spacing_mm, rng, (4, 14))
 
 
@@ -94,14 +98,19 @@ _OF_A_MASS: tuple[Callable[[Classes, Spacing, np.random.Generator], Classes], ..
 def _refilled(label: Classes, lost: NDArray[np.bool_], rng: np.random.Generator) -> Classes:
     """Put kidney, background, or whatever is nearest where something was lost."""
     kind = int(rng.integers(3))
-    if kind < 2 or lost.all():  # noqa: PLR2004 - two of three kinds
+    if kind < 2 or lost.all():
         return np.where(lost, np.uint8(kind % 2), label)
     nearest = ndimage.distance_transform_edt(lost | (label == _MASS), return_distances=False, return_indices=True)
     return np.where(lost, label[tuple(nearest)], label)
 
 
 def _with_ball(
-    label: Classes, value: int, place: Classes, spacing_mm: Spacing, rng: np.random.Generator, radii: tuple[float, float]
+    label: Classes,
+    value: int,
+    place: NDArray[np.int64],
+    spacing_mm: Spacing,
+    rng: np.random.Generator,
+    radii: tuple[float, float],
 ) -> Classes:
     return np.where(_ball(label.shape, place, spacing_mm, rng, radii), np.uint8(value), label)
 

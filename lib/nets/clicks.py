@@ -21,8 +21,8 @@ _MAPS = 2  # for and against
 
 CLICK_PLAN = Plan(
     code=ALL_SEQUENCES,
-    patch=(64, 64, 32),
-    window=(64, 64, 32),
+    patch=(48, 48, 24),
+    window=(48, 48, 24),
     inputs=1 + len(STRUCTURE_NAMES) * (1 + _MAPS),
 )
 
