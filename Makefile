@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
 
-.PHONY: serve test lint format install mlflow-ui weights clean
+.PHONY: serve test lint format install docs mlflow-ui weights clean
 
 # The demo's labels came with its phantoms: nobody waits for models that learn from them.
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
@@ -45,6 +45,14 @@ $(VENV)/.installed: requirements.txt requirements-mlflow.txt | $(VENV)/bin/pytho
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	touch $@
+
+# The pages of docs/ as a site in build/docs; a link that leads nowhere fails.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
 	touch $@
 
 data/demo/cohort.csv: | $(VENV)/.installed

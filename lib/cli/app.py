@@ -8,6 +8,7 @@ import sys
 import typer
 
 from lib.cli import (
+    backup,
     doctor,
     evaluate,
     export,
@@ -35,6 +36,8 @@ app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")

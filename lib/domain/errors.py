@@ -11,6 +11,7 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── BadLabelError               values outside the table, or not integers
 ├── BadPredictionsError         a folder of predictions that cannot be used
 ├── BadReportError              a report.json that cannot be read
+├── BadBackupError              a backup that cannot be made, trusted or put back
 ├── BadRequestError             a request that cannot be understood
 ├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
@@ -76,6 +77,10 @@ class BadLabelError(RenalError):
 
 class BadPredictionsError(RenalError):
     """A folder of predictions that cannot be used."""
+
+
+class BadBackupError(RenalError):
+    """A backup that cannot be made, trusted or put back."""
 
 
 class BadReportError(RenalError):

@@ -32,16 +32,20 @@ class ReadyCase:
         label: Classes of the plan (X, Y, Z), uint8.
         drawn: Structures that the reader drew.
         places: Some voxels (n, 3) of each drawn structure that is present.
+        weight: How often it is looked at, relative to the other cases.
     """
 
     image: Tensor
     label: Tensor
     drawn: frozenset[str]
     places: Mapping[str, Tensor]
+    weight: float = 1.0
 
 
 def read_cases(cases: Sequence[LabelledImage], plan: Plan, *, readers: int = 2) -> list[ReadyCase]:
     """Read cases in parallel, in order; a case in which none of the plan's structures was drawn is left out.
+
+    So is one whose weight is 0.
 
     Raises:
         BadImageError: When an image or label cannot be read.
@@ -49,7 +53,7 @@ def read_cases(cases: Sequence[LabelledImage], plan: Plan, *, readers: int = 2) 
         BadLabelError: When a label holds values outside the table.
         NotEnoughLabelsError: When nothing is left.
     """
-    useful = [case for case in cases if case.drawn & set(plan.structures)]
+    useful = [case for case in cases if case.drawn & set(plan.structures) and case.weight > 0]
     if not useful:
         msg = f"none of {len(cases)} cases has a drawn {' or '.join(plan.structures)}; expected at least one"
         raise NotEnoughLabelsError(msg)
@@ -68,6 +72,7 @@ def _read_case(case: LabelledImage, plan: Plan) -> ReadyCase:
         label=classes,
         drawn=case.drawn,
         places=_places(classes, case.drawn, plan),
+        weight=case.weight,
     )
 
 
@@ -114,12 +119,21 @@ def _draw(cases: Sequence[ReadyCase], generator: torch.Generator) -> tuple[Ready
     for name, share in _FOCUS.items():
         having = [case for case in cases if name in case.places]
         if left < share and having:
-            case = having[_below(len(having), generator)]
+            case = _pick(having, generator)
             voxels = case.places[name]
             return case, voxels[_below(len(voxels), generator)].tolist()
         left -= share
-    case = cases[_below(len(cases), generator)]
+    case = _pick(cases, generator)
     return case, [_below(n, generator) for n in case.image.shape]
+
+
+def _pick(cases: Sequence[ReadyCase], generator: torch.Generator) -> ReadyCase:
+    """Draw one case by the weights."""
+    if all(case.weight == cases[0].weight for case in cases):
+        return cases[_below(len(cases), generator)]
+    upto = torch.tensor([case.weight for case in cases], dtype=torch.float64).cumsum(0)
+    place = torch.rand((), generator=generator, dtype=torch.float64) * upto[-1]
+    return cases[min(int(torch.searchsorted(upto, place, right=True)), len(cases) - 1)]
 
 
 def _below(count: int, generator: torch.Generator) -> int:

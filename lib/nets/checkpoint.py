@@ -28,7 +28,7 @@ _KEY = "renal_loop_checkpoint"
 
 def identity(plan: Plan, settings: FitSettings, train: Sequence[LabelledImage]) -> str:
     """Hash what makes a run: its plan, its settings, and which labels it learns from."""
-    cases = [(case.image_id, sorted(case.drawn)) for case in train]
+    cases = [(case.image_id, sorted(case.drawn), case.weight) for case in train]
     return hashlib.sha256(json.dumps([asdict(plan), asdict(settings), cases]).encode()).hexdigest()
 
 
