@@ -63,9 +63,7 @@ def main() -> None:
         given.json.write_text(json.dumps([asdict(trial) for trial in trials], indent=1))
 
 
-def _trials(
-    cohort: Path, proposals: Path, refiner: ClickRefiner, clicks: int, *, poor_only: bool
-) -> Iterator[Trial]:
+def _trials(cohort: Path, proposals: Path, refiner: ClickRefiner, clicks: int, *, poor_only: bool) -> Iterator[Trial]:
     for record in read_cohort(cohort):
         proposal = proposals / f"{record.image_id}.nii.gz"
         truth = read_label(cohort / "labels" / "final" / f"{record.image_id}.nii.gz")
@@ -119,7 +117,12 @@ def table(trials: Sequence[Trial]) -> str:
             gains = [median(trial.dice[n] - trial.dice[0] for trial in members) for n in after]
             worse = sum(trial.dice[1] < trial.dice[0] - 0.02 for trial in members)
             took = median(second for trial in members for second in trial.seconds)
-            cells = [*(f"{score:.2f}" for score in scores), *(f"{gain:+.2f}" for gain in gains), str(worse), f"{took:.2f}"]
+            cells = [
+                *(f"{score:.2f}" for score in scores),
+                *(f"{gain:+.2f}" for gain in gains),
+                str(worse),
+                f"{took:.2f}",
+            ]
             lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import typer
 
 from lib.cli import (
     backup,
+    clicks,
     doctor,
     evaluate,
     export,
@@ -40,6 +41,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
+app.command()(clicks.train_clicks)
 app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="users")
 

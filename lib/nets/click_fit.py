@@ -209,6 +209,14 @@ def widened(weights: LoadedWeights, plan: Plan) -> dict[str, Tensor]:
     return {**state, "stem.weight": wide}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClickFit:
+    """Averaged weights at the end of a training run, and how many steps it took."""
+
+    state: dict[str, Tensor]
+    steps: int
+
+
 def fit_clicks(
     cases: Sequence[ClickCase],
     plan: Plan,
@@ -216,14 +224,14 @@ def fit_clicks(
     *,
     start_from: LoadedWeights | None = None,
     on_progress: Callable[[int, float, float], None] = lambda *_: None,
-) -> dict[str, Tensor]:
-    """Train a click network; its averaged weights at the end.
+) -> ClickFit:
+    """Train a click network.
 
     Args:
         cases: To learn from.
         plan: The network.
         settings: Budget and seed.
-        start_from: Weights of a segmentation network of the same layers.
+        start_from: Weights of a click network, or of a segmentation network of the same layers.
         on_progress: Told steps, share of the budget that is used and mean loss, after every
             ``settings.steps_per_epoch`` steps.
     """
@@ -239,4 +247,4 @@ def fit_clicks(
         if len(losses) == settings.steps_per_epoch:
             on_progress(run.steps, run.progress(), float(np.mean(losses)))
             losses.clear()
-    return state_of(run.average)
+    return ClickFit(state=state_of(run.average), steps=run.steps)
