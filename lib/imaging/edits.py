@@ -22,8 +22,8 @@ Spacing = tuple[float, float, float]
 def taken_over(label: Label, answer: Label, clicks: Sequence[Click], spacing_mm: Spacing) -> Label:
     """Change a label where an answer differs from it, at the clicks and nowhere else.
 
-    A structure gains or loses whole connected regions, and only those that come near one of its own clicks. A structure
-    that nobody clicked changes only where a clicked one takes its place or leaves it.
+    Clicks for a structure only let it grow, those against it only let it shrink: by whole connected regions that come
+    near such a click. A structure that nobody clicked changes only where a clicked one takes its place or leaves it.
 
     Args:
         label: As it is, values of the structure table.
@@ -32,15 +32,16 @@ def taken_over(label: Label, answer: Label, clicks: Sequence[Click], spacing_mm:
         spacing_mm: Voxel edge lengths.
     """
     result = label.copy()
-    for name in dict.fromkeys(click.structure for click in clicks):
+    for name, inside in dict.fromkeys((click.structure, click.inside) for click in clicks):
         value = STRUCTURES[name].value
-        distance = _distance_mm(label.shape, [click for click in clicks if click.structure == name], spacing_mm)
-        for before, after in ((label, answer), (answer, label)):
-            change = (before == value) & (after != value) & (distance <= REACH_MM)
-            numbered, _ = components(change)
-            near = np.unique(numbered[change & (distance <= AT_CLICK_MM)])
-            taken = np.isin(numbered, near[near > 0])
-            result[taken] = answer[taken]
+        distance = _distance_mm(
+            label.shape, [click for click in clicks if (click.structure, click.inside) == (name, inside)], spacing_mm
+        )
+        change = ((label == value) != (answer == value)) & ((answer == value) == inside) & (distance <= REACH_MM)
+        numbered, _ = components(change)
+        near = np.unique(numbered[change & (distance <= AT_CLICK_MM)])
+        taken = np.isin(numbered, near[near > 0])
+        result[taken] = answer[taken]
     return result
 
 

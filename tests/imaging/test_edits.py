@@ -39,6 +39,15 @@ def test_a_false_region_goes_and_another_stays() -> None:
     np.testing.assert_array_equal(after, with_mass(kidney(), 30, 35))
 
 
+def test_a_click_for_a_mass_takes_none_of_it_and_one_against_it_adds_none() -> None:
+    before = with_mass(kidney(), 10, 15)
+    answer = with_mass(kidney(), 13, 18)
+    grown = taken_over(before, answer, [click(at=(16, 10, 5))], SPACING_MM)
+    np.testing.assert_array_equal(grown, with_mass(before, 13, 18))
+    shrunk = taken_over(before, answer, [click(inside=False, at=(11, 10, 5))], SPACING_MM)
+    np.testing.assert_array_equal(shrunk, with_mass(kidney(), 13, 15))
+
+
 def test_a_structure_that_nobody_clicked_keeps_its_outline() -> None:
     before = kidney()
     answer = with_mass(before, 10, 15)
