@@ -25,9 +25,8 @@ from lib.imaging.geometry import check_same_grid, to_canonical
 from lib.imaging.mistakes import mistakes
 from lib.imaging.volume import read_label, read_volume
 from lib.nets.augment import augment, margin
-from lib.nets.cases import cut
 from lib.nets.click_mistakes import spoiled
-from lib.nets.clicks import encode
+from lib.nets.clicks import around, encode
 from lib.nets.grids import AIR, label_to_working, mask_box, to_working
 from lib.nets.networks import LoadedWeights, Plan, build_network, mixed_precision
 from lib.nets.trainee import FitSettings, Trainee, state_of
@@ -128,14 +127,14 @@ class ClickTrainee(Trainee):
         at = _somewhere(_wrong(label, case.truth, index) if real else case.truth.numpy() == index, rng)
         wide = tuple(round(_WIDE * n) for n in margin(plan.patch))
         image, truth, label = (
-            cut(source, at, wide, outside) for source, outside in ((case.image, AIR), (case.truth, 0), (label, 0))
+            around(source, at, wide, outside) for source, outside in ((case.image, AIR), (case.truth, 0), (label, 0))
         )
         if not real:
             label = torch.from_numpy(spoiled(truth.numpy(), plan.spacing_mm, rng))
         at = _somewhere(_wrong(label, truth, index), rng, near=tuple(n // 4 for n in wide))
         shape = margin(plan.patch)
         image, truth, label = (
-            cut(source, at, shape, outside) for source, outside in ((image, AIR), (truth, 0), (label, 0))
+            around(source, at, shape, outside) for source, outside in ((image, AIR), (truth, 0), (label, 0))
         )
         image, labels = augment(
             image[None, None].float().to(self.device), torch.stack([truth, label])[None].to(self.device),
@@ -243,7 +242,7 @@ def fit_clicks(
     run = ClickTrainee(plan, settings, network, cases)
     losses: list[float] = []
     while run.progress() < 1:
-        losses.append(run.step([]))
+        losses.append(float(run.step([])))
         if len(losses) == settings.steps_per_epoch:
             on_progress(run.steps, run.progress(), float(np.mean(losses)))
             losses.clear()

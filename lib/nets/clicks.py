@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lib.domain.clicks import Click
 from lib.domain.structures import STRUCTURE_NAMES
+from lib.nets.cases import cut_into
 from lib.nets.grids import Spacing
 from lib.nets.networks import ALL_SEQUENCES, Plan
 
@@ -58,3 +59,10 @@ def _spots(clicks: Sequence[Click], like: Tensor, spacing_mm: Spacing) -> Tensor
         )
         found = torch.maximum(found, x[:, None, None] * y[:, None] * z)
     return found
+
+
+def around(source: Tensor, centre: Sequence[int], shape: tuple[int, ...], outside: float) -> Tensor:
+    """Cut a box around a voxel; what lies beyond the source is filled with ``outside``."""
+    box = torch.full(shape, outside, dtype=source.dtype)
+    cut_into(source, centre, box)
+    return box

@@ -21,8 +21,7 @@ from lib.domain.structures import STRUCTURES
 from lib.imaging.edits import held, taken_over
 from lib.imaging.geometry import from_canonical, to_canonical
 from lib.imaging.volume import Grid, Volume
-from lib.nets.cases import cut
-from lib.nets.clicks import encode
+from lib.nets.clicks import around, encode
 from lib.nets.grids import AIR, Box, WorkingImage, box_onto, from_working, label_to_working, to_working
 from lib.nets.networks import LoadedWeights
 from lib.nets.predict import label_values
@@ -113,8 +112,8 @@ class ClickRefiner:
         shown = torch.zeros(plan.window, dtype=torch.uint8)
         shown[inside] = classes
         local = [replace(click, at=_less(click.at, first)) for click in at_work]
-        given = encode(cut(image.working, centre, plan.window, AIR), shown, local, plan)
-        probabilities = torch.softmax(self._network(given[None])[0], 0)
+        given = encode(around(image.working, centre, plan.window, AIR), shown, local, plan)
+        probabilities = torch.softmax(self._network(given[None])[0], 0).cpu()
         probabilities = agreeing(probabilities, local, plan.structures, plan.spacing_mm)[:, *inside]
         return self._answered(image, label, probabilities, box, clicks)
 

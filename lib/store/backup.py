@@ -114,7 +114,7 @@ def _add_file(archive: tarfile.TarFile, path: Path, name: str) -> dict[str, Any]
         member = tarfile.TarInfo(name)
         member.size, member.mtime, member.mode = seen.st_size, int(seen.st_mtime), seen.st_mode & 0o777
         reader = _Hashing(file)
-        archive.addfile(member, reader)  # type: ignore[arg-type]
+        archive.addfile(member, reader)
     return {"sha256": reader.digest.hexdigest(), "modified_ns": seen.st_mtime_ns}
 
 
