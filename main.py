@@ -26,7 +26,7 @@ from lib.activelearning.strategy import strategies, upcoming
 from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.tasks import AUTO, BY_CLICKS, click_task, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
@@ -83,8 +83,9 @@ class RenalApp(MONAILabelApp):
         return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
+        """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
+        tasks = infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting"))
+        return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""

@@ -9,6 +9,7 @@ import typer
 
 from lib.cli import (
     backup,
+    clicks,
     doctor,
     evaluate,
     export,
@@ -43,6 +44,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
+app.command()(clicks.train_clicks)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
