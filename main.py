@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +186,8 @@ class RenalApp(MONAILabelApp):
         return next((code for code in SEQUENCES if task_name(code) == model), "")
 
     @staticmethod
-    def _start_training(code: str, device: str) -> None:
-        AsyncTask.run("train", {"model": task_name(code), "device": device})
+    def _start_training(code: str, device: str, options: Mapping[str, Any]) -> None:
+        AsyncTask.run("train", {"device": device, **options, "model": task_name(code)})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""
