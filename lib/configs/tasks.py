@@ -40,7 +40,7 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
         on_change: Called after a version was added.
     """
     budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
-    fit = FitSettings(**budget, device=settings.device, threads=settings.training_threads())  # type: ignore[arg-type]
+    fit = FitSettings(**budget, device=settings.device, threads=settings.training_threads())
     registry, salt, gate = settings.registry(), settings.salt, settings.gate
     return {
         task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change, settings.labels)
