@@ -23,9 +23,10 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
+from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.tasks import AUTO, BY_CLICKS, click_task, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
@@ -34,6 +35,8 @@ from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
 from lib.loop.repeat import Repeating
 from lib.nets.threads import limit_threads
+from lib.pacs.archive import Archive
+from lib.pacs.mirror import PacsMirror
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
@@ -51,8 +54,11 @@ class RenalApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
+        self.archive = ArchiveSettings.from_conf(conf or {})
+        self.mirror: PacsMirror | None = None
         self.ahead: Repeating | None = None
         self.retraining: Repeating | None = None
+        self.exchange: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -64,15 +70,22 @@ class RenalApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> Datastore:
-        """Open the cohort folder."""
-        if self.studies.startswith(("http://", "https://")):
-            msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
-            raise BadRequestError(msg)
-        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store, self.settings.audit().append))
+        """Open the cohort folder: the studies, or what is kept of a PACS."""
+        folder = Path(self.studies)
+        if is_web(self.studies):
+            self.mirror = PacsMirror(
+                Archive(self.archive.address(self.studies)),
+                self.archive.folder_of(self.studies),
+                centre=self.archive.centre,
+                rule=self.archive.rule,
+            )
+            folder = self.mirror.cohort
+        return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
+        """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
+        tasks = infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting"))
+        return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -107,6 +120,8 @@ class RenalApp(MONAILabelApp):
         self._look_ahead()
         if self.retraining:
             self.retraining.soon()
+        if self.exchange:
+            self.exchange.soon()
 
     def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
         """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
@@ -145,6 +160,10 @@ class RenalApp(MONAILabelApp):
         install(self, self.conf)
         gc.collect()
         gc.freeze()  # hundreds of thousands of objects that stay: walking them held up a request now and then
+        if self.mirror:
+            mirror, store = self.mirror, self.datastore().store
+            self.exchange = Repeating("exchange with the PACS", lambda: mirror.round(store), mirror.rule.every_s)
+            self.exchange.start()
         if self.settings.ahead:
             ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)

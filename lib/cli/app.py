@@ -8,12 +8,15 @@ import sys
 import typer
 
 from lib.cli import (
+    backup,
+    clicks,
     doctor,
     evaluate,
     export,
     imports,
     labels,
     models,
+    pacs,
     phantom,
     predict,
     propagate,
@@ -29,6 +32,7 @@ _SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(export.export)
@@ -36,8 +40,11 @@ app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
+app.command()(clicks.train_clicks)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")

@@ -35,6 +35,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="That train together, one a GPU.")] = 1,
     json_: JsonFlag = False,
 ) -> None:
     """Fit on the cohort's training patients, validate on its validation patients, write one weight file."""
@@ -44,6 +45,7 @@ def train(
     from lib.nets.networks import load_weights, save_weights
     from lib.nets.score import score_images
     from lib.nets.trainee import FitSettings
+    from lib.trainers.assessment import assessment_notes
     from lib.trainers.progress import progress_line
 
     images = labelled_images(cohort, sequence)
@@ -52,7 +54,7 @@ def train(
         msg = f"{len(training)} training and {len(validation)} validation images; expected at least one of each"
         raise NotEnoughLabelsError(msg)
     base = load_weights(start_from) if start_from else None
-    settings = FitSettings(minutes=minutes, seed=seed, device=device)
+    settings = FitSettings(minutes=minutes, seed=seed, device=device, processes=processes)
     if learning_rate is not None:
         settings = replace(settings, learning_rate=learning_rate)
     plan = plan_of(sequence, base)
@@ -65,7 +67,7 @@ def train(
         on_epoch=lambda epoch: logger.info(progress_line(epoch)),
     )
     notes = {"version": version or out.stem, "trained_on": str(len(training)), "minutes": f"{minutes:g}"}
-    save_weights(out, result.state, result.plan, notes)
+    save_weights(out, result.state, result.plan, {**notes, **assessment_notes(result, base.notes if base else {})})
     find = None if sequence == FINDER else load_finder(Settings.from_conf({}).models().find(FINDER), device)
     scores = score_images(load_weights(out), validation, device, find=find)
     report({"out": str(out), **notes, "validated_on": len(scores), "dice": _mean_dice(scores)}, as_json=json_)

@@ -37,6 +37,7 @@ class Settings:
         minutes: Longest training run, unless the request says otherwise.
         epochs: A training run takes so many epochs, whatever the time: the same run gives the same weights; 0 for none.
         threads: CPU threads of a training run; 0 for half of the cores, so that readers keep the others.
+        processes: That train one network together, one a GPU.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
@@ -53,6 +54,7 @@ class Settings:
     minutes: float = 30.0
     epochs: int = 0
     threads: int = 0
+    processes: int = 1
     ahead: int = 3
     schedule: bool = True
     store: str = ""
@@ -66,7 +68,7 @@ class Settings:
 
         Raises:
             BadRequestError: When ``minutes`` is not a positive number, ``ahead``, ``epochs`` or ``threads`` not a
-                whole one, ``keep`` too small, or a rule's figure is out of range.
+                whole one, ``keep`` or ``processes`` too small, or a rule's figure is out of range.
         """
         look_up = partial(looked_up, conf)
         given = {item.name: value for item in fields(cls) if (value := look_up(item.name)) is not None}
@@ -80,6 +82,7 @@ class Settings:
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
             epochs=_count("epochs", given.get("epochs", str(cls().epochs))),
             threads=_count("threads", given.get("threads", str(cls().threads))),
+            processes=_count("processes", given.get("processes", str(cls().processes)), least=1),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
             schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),

@@ -10,18 +10,24 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lib.domain.errors import BadRequestError, BadWeightsError
+from lib.domain.evidence import MassEvidence, ProposalEvidence
 from lib.domain.records import EpochReport, LabelledImage
+from lib.imaging.calibration import Scaling
 from lib.imaging.metrics import dice
-from lib.nets.cases import ReadyCase, read_cases
+from lib.nets import parallel
+from lib.nets.assess import Sample, fit_scalings, take_sample
+from lib.nets.cases import ReadyCase, placed, read_cases
 from lib.nets.checkpoint import Checkpoint, identity
-from lib.nets.networks import LoadedWeights, Plan, build_network
+from lib.nets.launch import in_processes
+from lib.nets.networks import LoadedWeights, Plan, build_network, network_with, pick_device
 from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
 from lib.nets.runtime import torch_runner
 from lib.nets.trainee import FitSettings, Trainee, is_out_of_memory, state_of
@@ -39,6 +45,8 @@ class FitResult:
     Attributes:
         state: Best validated averaged weights; the final ones when nothing was validated.
         best_dice: Their mean validation Dice per structure; empty when nothing was validated.
+        samples: What the state says of the validation cases, beside the truth.
+        scalings: Under which its probabilities come true there.
         stopped: Whether ``should_stop`` ended the run early.
     """
 
@@ -47,6 +55,18 @@ class FitResult:
     reports: tuple[EpochReport, ...]
     best_dice: Mapping[str, float]
     stopped: bool
+    samples: tuple[Sample, ...] = ()
+    scalings: Mapping[str, Scaling] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[tuple[ProposalEvidence, float]]:
+        """Evidence and mass Dice of the validation cases whose masses were drawn."""
+        return [(sample.evidence(self.scalings), sample.dice) for sample in self.samples if sample.has_mass]
+
+    @property
+    def judged_masses(self) -> list[tuple[MassEvidence, float]]:
+        """Evidence of each mass proposed there, with the share of it that is right."""
+        return [row for sample in self.samples if sample.has_mass for row in sample.masses(self.scalings)]
 
 
 def fit(
@@ -76,26 +96,52 @@ def fit(
         NotEnoughLabelsError: When no training case has a drawn structure of the plan.
         BadImageError: When a case cannot be read.
         BadWeightsError: When ``start_from`` does not fit the plan.
-        BadRequestError: When the budget is not positive, or memory does not suffice for the batch.
+        BadRequestError: When the budget is not positive, memory does not suffice for the batch, or there are fewer
+            GPUs than processes.
+        WorkerError: When one of several processes was lost; the checkpoint stays.
     """
     started = time.monotonic()
     _check_budget(settings)
-    with _threads(settings.threads), _memory_errors(plan, settings):
-        cases = read_cases(train, plan)
+    if settings.processes > 1 and not parallel.started():
+        return _launched(train, validation, plan, settings, start_from, checkpoint, on_epoch, should_stop)
+    device = pick_device(settings.device)
+    with _threads(settings.threads), _memory_errors(plan, settings), parallel.group(device), _quick_convolutions():
+        cases = placed(read_cases(train, plan), device)
         held_out = read_cases(validation[: settings.validation_cases], plan) if validation else []
         run = Trainee(plan, settings, _initial_network(plan, settings, start_from), started)
         kept = Checkpoint(checkpoint, identity(plan, settings, train)) if checkpoint else None
         if kept:
             kept.resume(run)
-        return _train(run, cases, held_out, on_epoch, should_stop, kept)
+        return _assessed(_train(run, cases, held_out, on_epoch, should_stop, kept), held_out, device)
+
+
+def _launched(
+    train: Sequence[LabelledImage],
+    validation: Sequence[LabelledImage],
+    plan: Plan,
+    settings: FitSettings,
+    start_from: LoadedWeights | None,
+    checkpoint: Path | None,
+    on_epoch: Callable[[EpochReport], None],
+    should_stop: Callable[[], bool],
+) -> FitResult:
+    """Fit, in as many processes as the settings say."""
+    gpus = torch.cuda.device_count()
+    if pick_device(settings.device).type == "cuda" and settings.processes > gpus:
+        msg = f"{settings.processes} processes are to train, one a GPU; this machine has {gpus}"
+        raise BadRequestError(msg)
+    threads = max(1, (settings.threads or torch.get_num_threads()) // settings.processes)
+    shared = replace(settings, threads=threads)
+    job = partial(fit, train, validation, plan, shared, start_from=start_from, checkpoint=checkpoint)
+    return in_processes(settings.processes, threads, job, on_epoch, should_stop)
 
 
 def _check_budget(settings: FitSettings) -> None:
     amount = settings.epochs if settings.minutes is None else settings.minutes
-    if amount <= 0 or settings.batch_size < 1 or settings.steps_per_epoch < 1:
+    if amount <= 0 or min(settings.batch_size, settings.steps_per_epoch, settings.processes) < 1:
         msg = (
-            f"minutes {settings.minutes!r}, epochs {settings.epochs!r}, batch {settings.batch_size!r} and "
-            f"steps per epoch {settings.steps_per_epoch!r} must be positive"
+            f"minutes {settings.minutes!r}, epochs {settings.epochs!r}, batch {settings.batch_size!r}, "
+            f"steps per epoch {settings.steps_per_epoch!r} and processes {settings.processes!r} must be positive"
         )
         raise BadRequestError(msg)
 
@@ -147,11 +193,20 @@ def _train(
     )
 
 
-def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[float], bool]:
+def _assessed(result: FitResult, held_out: Sequence[ReadyCase], device: torch.device) -> FitResult:
+    """Look once more at the validation cases, as a proposal would: how far can the final state be trusted?"""
+    if not held_out:
+        return result
+    network = network_with(LoadedWeights(plan=result.plan, state=result.state)).eval().to(device)
+    samples = tuple(take_sample(case, torch_runner(network), result.plan, SMALLEST_MASS_MM3) for case in held_out)
+    return replace(result, samples=samples, scalings=fit_scalings(samples))
+
+
+def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[Tensor], bool]:
     """Take the epoch's steps; fewer when time is up or the run is stopped."""
-    losses: list[float] = []
+    losses: list[Tensor] = []
     for _ in range(run.settings.steps_per_epoch):
-        if should_stop():
+        if parallel.agreed(should_stop()):
             return losses, True
         if run.progress() >= 1:
             break
@@ -166,14 +221,18 @@ def _validation_due(run: Trainee, epoch: int, stopped: bool) -> bool:
         return epoch % max(1, round(run.settings.epochs / _EPOCH_VALIDATIONS)) == 0
     spent = time.monotonic() - run.first_step
     early = run.progress() < _FIRST_VALIDATION
-    return not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
+    due = not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
+    return bool(parallel.agreed(due))
 
 
 def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
-    """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time."""
+    """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time.
+
+    Several processes share the cases.
+    """
     began = time.monotonic()
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
-    for case in cases:
+    for case in cases[parallel.rank() :: parallel.count()]:
         probabilities = class_probabilities(case.image.float(), torch_runner(run.average), run.plan, mirrored=False)
         winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
@@ -182,17 +241,19 @@ def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
                 scores[name].append(score)
     run.last_validation_s = time.monotonic() - began
     run.validation_s += run.last_validation_s
-    return {name: _mean(values) for name, values in scores.items() if values}
+    everyones = parallel.gathered(scores)
+    merged = {name: [value for some in everyones for value in some[name]] for name in scores}
+    return {name: _mean(values) for name, values in merged.items() if values}
 
 
-def _report(run: Trainee, epoch: int, losses: Sequence[float], scores: Mapping[str, float]) -> EpochReport:
+def _report(run: Trainee, epoch: int, losses: Sequence[Tensor], scores: Mapping[str, float]) -> EpochReport:
     progress = max(run.progress(), 1e-6)
     spent = time.monotonic() - run.first_step
     timed = max(epoch, round(epoch / progress))
     return EpochReport(
         epoch=epoch,
         epochs=run.settings.epochs if run.settings.minutes is None else timed,
-        loss=_mean(losses) if losses else math.nan,
+        loss=_mean(torch.stack(list(losses)).tolist()) if losses else math.nan,
         dice=scores,
         eta_s=spent * (1 - progress) / progress,
     )
@@ -211,6 +272,11 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _quick_convolutions() -> contextlib.AbstractContextManager[None]:
+    """On a GPU, let cuDNN choose its algorithms by trial: every patch has the same shape."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True)
 
 
 @contextlib.contextmanager

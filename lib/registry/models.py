@@ -22,12 +22,21 @@ from lib.domain.errors import BadWeightsError, UnknownModelError
 from lib.imaging.volume import write_bytes
 from lib.registry.figures import finite
 from lib.registry.serving import read_serving
-from lib.registry.versions import RECORD, WEIGHTS, VersionRecord, checked_version, file_sha256, read_record
+from lib.registry.versions import (
+    RECORD,
+    WEIGHTS,
+    VersionRecord,
+    checked_version,
+    file_sha256,
+    read_record,
+    version_in,
+)
 
 logger = logging.getLogger(__name__)
 
 RECOGNISER = "recogniser"
 FINDER = "finder"
+CLICKS = "clicks"
 VERSIONS = "versions"
 Stamp = tuple[int, int, int]
 
@@ -115,7 +124,17 @@ class ModelFolder:
         """
         nowhere = Path(f"{checked_version(version)}{RECORD}")
         files = (self.weights(code, version).with_suffix(RECORD) for code in self.codes())
-        return read_record(next((path for path in files if path.is_file()), nowhere))
+        known = next((path for path in files if path.is_file()), None)
+        shipped = None if known else next((one for one in self._shipped() if one.version == version), None)
+        return shipped or read_record(known or nowhere)
+
+    def _shipped(self) -> Iterator[VersionRecord]:
+        """What is known of the weights that come with the app, before any of them was taken into the registry."""
+        for path in self.shipped.glob(f"*{WEIGHTS}"):
+            version, sha256 = version_in(path, path.stem), file_sha256(path)
+            yield VersionRecord(
+                code=path.stem, version=version, sha256=sha256, created="", source="shipped", decision={}
+            )
 
     def write_stats(self, code: str, stats: Mapping[str, object]) -> None:
         """Keep the last run's figures; a number that is not finite would break every reader, so none is kept."""

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
+from lib.loop.rehearsal import rehearsed
 from lib.loop.retrain import scanners
+from lib.loop.witnesses import lineage
 from lib.nets.find import load_finder
 from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
@@ -20,6 +22,7 @@ from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
 from lib.registry.models import FINDER, ModelFolder
 from lib.registry.versions import SCANNERS, SCRATCH, LabelUsed, SuspectedLabel, TrainingRun, scanners_in
+from lib.trainers.assessment import assessment_notes
 from lib.trainers.provenance import labels_used, training_run
 
 
@@ -80,8 +83,9 @@ class Challenger:
         started, code = time.monotonic(), self._spec.code
         self._used = [*labels_used(training, "train"), *labels_used(validation, "validation")]
         weights = self.start.weights
+        earlier = next((one.learned_from for one in lineage(self._models, code)), frozenset())
         result = fit(
-            training,
+            rehearsed(training, lambda case: case.image_id in earlier, self._settings.rehearsal),
             validation,
             weights.plan if weights else Plan(code=code, spacing_mm=self._spec.spacing_mm),
             self._settings,
@@ -94,6 +98,7 @@ class Challenger:
             "started_from": self.start.version,
             "trained_on": str(len(training)),
             SCANNERS: json.dumps(sorted(scanners(training) | (self.start.scanners or frozenset()))),
+            **assessment_notes(result, weights.notes if weights else {}),
         }
         path = self._models.weights(code, self._version)
         save_weights(path, result.state, result.plan, notes)
