@@ -8,11 +8,13 @@ import sys
 import typer
 
 from lib.cli import (
+    distribution,
     doctor,
     evaluate,
     export,
     imports,
     models,
+    onboard,
     phantom,
     predict,
     propagate,
@@ -30,12 +32,14 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 app.command()(serve.serve)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
+app.command()(onboard.onboard)
 app.command()(export.export)
 app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
 app.command()(evaluate.evaluate)
+app.command()(distribution.distribution)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="users")
