@@ -23,6 +23,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
+from lib.configs.onboarding import drift_of
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
 from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
@@ -32,9 +33,12 @@ from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
+from lib.loop.monitoring import QualityWatch
 from lib.loop.repeat import Repeating
+from lib.onboarding.readiness import expected_mass_dice
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.quality import QualityLog
 from lib.store.worklist import WorkList
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ logger = logging.getLogger(__name__)
 TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
 DECIDE_AGAIN_S = 60.0
+WATCH_S = 60.0
 
 
 class RenalApp(MONAILabelApp):
@@ -50,6 +55,7 @@ class RenalApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
         self.ahead: Repeating | None = None
+        self.watch: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -69,7 +75,10 @@ class RenalApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
+        return dict(infer_tasks(self.settings, self._waiting_room()))
+
+    def _waiting_room(self) -> WaitingRoom:
+        return WaitingRoom(self.datastore().store.folder.own / "waiting")
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -93,7 +102,14 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
+        reply = result["params"]
+        self.datastore().note_proposal(
+            request["image"],
+            request["model"],
+            reply["model_version"],
+            expected_dice=expected_mass_dice(reply),
+            distrust=bool(reply.get("distrust")),
+        )
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
@@ -102,6 +118,8 @@ class RenalApp(MONAILabelApp):
         """Let go of a submitted image."""
         self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+        if self.watch:
+            self.watch.soon()
 
     def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
         """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
@@ -138,6 +156,10 @@ class RenalApp(MONAILabelApp):
             ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        store = self.datastore().store
+        watch = QualityWatch(QualityLog(store), self._waiting_room().proposed, drift_of(self.settings, store))
+        self.watch = Repeating("quality in use", watch, WATCH_S)
+        self.watch.start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
             Repeating("retraining", schedule, DECIDE_AGAIN_S).start()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lib.web import listing
-from lib.web.endpoints import images, infer, labels, login, proxy, sampling, server, training, uploaded
+from lib.web.endpoints import images, infer, labels, login, proxy, quality, sampling, server, training, uploaded
 from lib.web.table import Lanes, Row, Who
 
 _NO_PATHOLOGY = "this app has no models of pathology"
@@ -76,6 +76,7 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.ADMIN, "POST", "/train/", training.start_all, in_schema=False),
     _open(Who.ADMIN, "POST", "/train/{model}", training.start),
     _open(Who.ADMIN, "DELETE", "/train/", training.stop),
+    _open(Who.REVIEWER, "GET", "/quality/", quality.quality),
     _open(Who.ANNOTATOR, "GET", "/batch/infer", training.batch_status),
     _open(Who.ADMIN, "POST", "/batch/infer/{model}", training.batch_start),
     _open(Who.ADMIN, "DELETE", "/batch/infer", training.batch_stop),
