@@ -26,6 +26,7 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _FORMAT = 1
 _DIGITS = 6
 _SOME = 0.2  # share of images outside the training range that is worth a word
+_NEAR = 0.01
 FEWEST_FOR_STYLE = 20
 
 Verdict = Literal["as trained", "at the edge", "outside"]
@@ -136,13 +137,13 @@ def _difference(
     measure: Measure, values: np.ndarray[Any, np.dtype[np.float64]], trained: Sequence[float]
 ) -> Difference:
     at = dict(zip(QUANTILES, trained, strict=True))
-    low, high = at[0.01] * (1 - _near(at[0.01])), at[0.99] * (1 + _near(at[0.99]))
-    outside = int(((values < low) | (values > high)).sum())
+    inside = [_within(value, at[0.01], at[0.99]) for value in values]
+    outside = inside.count(False)
     middle = float(np.median(values))
     verdict: Verdict = "as trained"
-    if not low <= middle <= high:
+    if not _within(middle, at[0.01], at[0.99]):
         verdict = "outside"
-    elif outside > _SOME * values.size or not at[0.05] <= middle <= at[0.95]:
+    elif outside > _SOME * values.size or not _within(middle, at[0.05], at[0.95]):
         verdict = "at the edge"
     return Difference(
         measure=measure,
@@ -154,9 +155,9 @@ def _difference(
     )
 
 
-def _near(value: float) -> float:
-    """Relative tolerance at a limit: 2.99 T is 3 T."""
-    return 0.01 if value > 0 else -0.01
+def _within(value: float, low: float, high: float) -> bool:
+    """Whether a value lies between two, or a hundredth of them beyond: 2.98 T is 3 T."""
+    return low - _NEAR * abs(low) <= value <= high + _NEAR * abs(high)
 
 
 # ---- the file

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from lib.domain.errors import RenalError
 from lib.domain.records import CaseRecord, scanner_name
@@ -19,6 +18,7 @@ from lib.onboarding.protocol import measure_protocol
 logger = logging.getLogger(__name__)
 
 Features = Callable[[Volume], Sequence[float]]
+_SAVED_EVERY = 20
 _NO_FEATURES: Features = lambda _: ()  # noqa: E731
 
 
@@ -52,12 +52,11 @@ def look_at_all(
     Returns:
         What was measured, in order, and why an image was not, by id.
     """
-    before = read_object(remembered) if remembered else {}
-    notes: dict[str, Any] = {}
-    done, failed = [], {}
+    notes = read_object(remembered) if remembered else {}
+    done, failed, unsaved = [], {}, 0
     for record, path in images:
         stamp = path.stat().st_mtime_ns
-        known = _known(before.get(record.image_id), stamp, record.sequence)
+        known = _known(notes.get(record.image_id), stamp, record.sequence)
         try:
             one = known or look(path, record, features)
         except RenalError as error:
@@ -65,9 +64,14 @@ def look_at_all(
             logger.warning("an image cannot be measured: %s", failed[record.image_id])
             continue
         done.append(one)
-        notes[record.image_id] = {"stamp": stamp, **asdict(one)}
-        if remembered and known is None:
-            write_bytes(json.dumps({**before, **notes}).encode(), remembered)
+        if known is None:
+            notes[record.image_id] = {"stamp": stamp, **asdict(one)}
+            unsaved += 1
+        if remembered and unsaved >= _SAVED_EVERY:
+            write_bytes(json.dumps(notes).encode(), remembered)
+            unsaved = 0
+    if remembered and unsaved:
+        write_bytes(json.dumps(notes).encode(), remembered)
     return done, failed
 
 

@@ -55,7 +55,7 @@ MEASURES: dict[str, Measure] = {
         Measure(name="body_share", title="Share of the image that is body", unit="", matters="cropping changes"),
         Measure(name="snr", title="Signal to noise of the body", unit="", matters="faint masses drown"),
         Measure(name="contrast", title="Spread of the signal over its median", unit="", matters="tissues look alike"),
-        Measure(name="skewness", title="Skewness of the signal", unit="", matters="another weighting, unsuppressed fat"),
+        Measure(name="skewness", title="Skewness of its signal", unit="", matters="another weighting or bright fat"),
     )
 }  # fmt: skip
 
