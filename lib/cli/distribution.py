@@ -18,6 +18,9 @@ def distribution(
         int, typer.Option(min=1, help="At most so many training patients, in order of their ids.")
     ] = 200,
     made_from: Annotated[str, typer.Option(help="What reports call these images.")] = "",
+    remember: Annotated[
+        Path | None, typer.Option(help="File of what is measured; a run that was cut short goes on.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Measure the images of the cohort's training patients: protocol, signal, and how the finder sees them."""
@@ -39,7 +42,7 @@ def distribution(
         msg = "no image of a known sequence of a training patient; expected a cohort that networks were trained on"
         raise NotEnoughLabelsError(msg)
     name = made_from or f"{len(chosen)} training patients"
-    made = described(images, settings.models(), made_from=name)
+    made = described(images, settings.models(), made_from=name, remembered=remember)
     write_distribution(made, out)
     counts = {code: one.images for code, one in made.sequences.items()}
     report({"out": str(out), "patients": len(chosen), "images": counts}, as_json=json_)

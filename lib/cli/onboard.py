@@ -164,8 +164,7 @@ def _readiness(
 
     models = settings.models()
     read, _ = feature_reader(models)
-    remembered = folder / "measured.json"
-    looked, unread = look_at_all(images, read, remembered) if read else look_at_all(images, remembered=remembered)
+    looked, unread = look_at_all(images, read, folder / "measured.json")
     proposals, refused = _propose(images, folder, settings)
     known = known_distributions(models, sorted({one.sequence for one in looked}))
     sequences = readiness(looked, proposals, known)

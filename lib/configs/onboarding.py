@@ -39,15 +39,15 @@ def known_distributions(models: ModelFolder, codes: Sequence[str]) -> list[Distr
 def drift_of(settings: Settings, store: CohortStore) -> Callable[[str], float | None]:
     """Measures how foreign an image of a store looks; the finder is read with the first one."""
     models = settings.models()
-    kept: list[Features | None] = []
+    kept: list[Features] = []
 
     def drift(image_id: str) -> float | None:
         code = store.image(image_id).sequence
         known = known_distributions(models, [code])
+        if not any(code in one.sequences for one in known):
+            return None
         if not kept:
             kept.append(feature_reader(models)[0])
-        if kept[0] is None or not known:
-            return None
         return nearest_drift(code, kept[0](read_volume(store.image_path(image_id))), known)
 
     return drift

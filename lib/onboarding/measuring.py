@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 Features = Callable[[Volume], Sequence[float]]
 _SAVED_EVERY = 20
-_NO_FEATURES: Features = lambda _: ()  # noqa: E731
+NO_FEATURES: Features = lambda _: ()  # noqa: E731
 
 
-def look(image: Path, record: CaseRecord, features: Features = _NO_FEATURES) -> Looked:
+def look(image: Path, record: CaseRecord, features: Features = NO_FEATURES) -> Looked:
     """Measure one image.
 
     Raises:
@@ -40,7 +40,7 @@ def look(image: Path, record: CaseRecord, features: Features = _NO_FEATURES) -> 
 
 
 def look_at_all(
-    images: Iterable[tuple[CaseRecord, Path]], features: Features = _NO_FEATURES, remembered: Path | None = None
+    images: Iterable[tuple[CaseRecord, Path]], features: Features = NO_FEATURES, remembered: Path | None = None
 ) -> tuple[list[Looked], dict[str, str]]:
     """Measure images; one that cannot be read is told and the others go on.
 

@@ -22,6 +22,7 @@ from lib.onboarding.rehearsal import rehearsal
 from lib.registry.changes import GATE, Registry
 from lib.registry.models import FINDER
 from lib.registry.promotion import DEFAULT_RULE, GateRule
+from lib.trainers.described import describe_training
 from lib.trainers.progress import progress_line
 from lib.trainers.provenance import labels_used, training_run
 from lib.trainers.sequence import SCANNERS, trained_scanners
@@ -115,6 +116,7 @@ def adapt(
         }
         path = models.weights(code, version)
         save_weights(path, result.state, result.plan, notes)
+        describe_training(models, code, version, learned)
         return path
 
     def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:

@@ -10,7 +10,7 @@ from lib.domain.records import CaseRecord, LabelledImage
 from lib.nets.features import FeatureReader
 from lib.nets.networks import load_weights
 from lib.onboarding.distribution import VERSION_DISTRIBUTION, Distribution, describe, write_distribution
-from lib.onboarding.measuring import Features, look_at_all
+from lib.onboarding.measuring import NO_FEATURES, Features, look_at_all
 from lib.registry.models import FINDER, ModelFolder
 
 logger = logging.getLogger(__name__)
@@ -37,22 +37,24 @@ def describe_training(models: ModelFolder, code: str, version: str, cases: Seque
         logger.warning("the training distribution could not be kept: %s", type(error).__name__)
 
 
-def described(records: Sequence[tuple[CaseRecord, Path]], models: ModelFolder, *, made_from: str) -> Distribution:
-    """Measure images and summarise them."""
+def described(
+    records: Sequence[tuple[CaseRecord, Path]], models: ModelFolder, *, made_from: str, remembered: Path | None = None
+) -> Distribution:
+    """Measure images and summarise them; ``remembered`` keeps what was measured."""
     read, finder = feature_reader(models)
-    looked, _ = look_at_all(records, read) if read else look_at_all(records)
+    looked, _ = look_at_all(records, read, remembered)
     return describe(looked, made_from=made_from, finder=finder)
 
 
-def feature_reader(models: ModelFolder) -> tuple[Features | None, str]:
-    """Reader of the finder's features and the finder's version; None and empty when there is no finder.
+def feature_reader(models: ModelFolder) -> tuple[Features, str]:
+    """Reader of the finder's features and the finder's version; without a finder it reads none.
 
     Raises:
         BadWeightsError: When the finder's file cannot be used.
     """
     path = models.find(FINDER)
     if path is None:
-        return None, ""
+        return NO_FEATURES, ""
     weights = load_weights(path)
     return FeatureReader(weights), weights.notes.get("version", "unknown")
 

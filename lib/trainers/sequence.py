@@ -28,6 +28,7 @@ from lib.registry.models import FINDER
 from lib.registry.promotion import DEFAULT_RULE, GateRule
 from lib.registry.versions import LabelUsed
 from lib.store.datastore import CohortDatastore
+from lib.trainers.described import describe_training
 from lib.trainers.progress import progress_line
 from lib.trainers.provenance import labels_used, training_run
 
@@ -133,6 +134,7 @@ class SequenceTrain(TrainTask):
             }
             path = models.weights(code, version)
             save_weights(path, result.state, result.plan, notes)
+            describe_training(models, code, version, training)
             minutes = (time.monotonic() - started) / 60
             return path
 
