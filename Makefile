@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
 
-.PHONY: serve test lint format install mlflow-ui weights clean
+.PHONY: serve pacs ohif test lint format install docs mlflow-ui weights bench-peers clean
 
 # The demo's labels came with its phantoms: nobody waits for models that learn from them.
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
@@ -32,6 +32,13 @@ format: $(VENV)/.installed-dev
 
 install: $(VENV)/.installed
 
+# The viewer: OHIF's prebuilt files, moved to /ohif/ (without it the server shows the old build of MONAI Label's wheel).
+ohif: lib/web/ohif/build/index.html
+
+lib/web/ohif/build/index.html: lib/web/ohif/package-lock.json lib/web/relocate.py
+	cd lib/web/ohif && npm ci --ignore-scripts --no-audit --no-fund
+	$(PYTHON) -m lib.web.relocate lib/web/ohif/node_modules/@ohif/app/dist lib/web/ohif/build
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -46,6 +53,18 @@ $(VENV)/.installed: requirements.txt requirements-mlflow.txt | $(VENV)/bin/pytho
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
 	touch $@
+
+# The pages of docs/ as a site in build/docs; a link that leads nowhere fails.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+	touch $@
+
+# What benchmarks/ measure us against; nothing of the product imports it.
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/bench -r requirements-bench.txt
 
 data/demo/cohort.csv: | $(VENV)/.installed
 	$(BIN)/python main.py phantom data/demo --patients 6 --seed 2026

@@ -8,11 +8,13 @@ import sys
 import typer
 
 from lib.cli import (
+    backup,
     distribution,
     doctor,
     evaluate,
     export,
     imports,
+    labels,
     models,
     onboard,
     phantom,
@@ -38,10 +40,13 @@ app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(distribution.distribution)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
 
 

@@ -6,10 +6,11 @@ in it gets the pseudonym that ``import.json`` knows it by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -108,34 +109,45 @@ def _exported(
     if candidate is None:
         return ExportRow(image_id=label.image_id, why="its series does not lie in this folder")
     try:
-        files = _objects(label, row, candidate.stack, names)
+        objects = label_objects(label, row.code, _headers(candidate.stack), names)
     except RenalError as error:
         return ExportRow(image_id=label.image_id, why=candidate.person.scrub(str(error)))
+    files = {f"{label.image_id}.{kind}.dcm": _payload(written) for kind, written in objects.items()}
     for name, payload in files.items():
         write_bytes(payload, out / name)
     return ExportRow(image_id=label.image_id, files=tuple(files))
 
 
-def _objects(label: LabelVersion, row: SeriesRow, stack: Stack, names: Pseudonyms) -> dict[str, bytes]:
-    """Content by file name."""
-    if stack.problem:
-        raise BadDicomError(stack.problem)
+def label_objects(
+    label: LabelVersion, code: str, series: Sequence[Dataset], names: Pseudonyms
+) -> dict[Literal["seg", "sr"], Dataset]:
+    """A label as a SEG, and as an SR where there is a mass.
+
+    Args:
+        label: Of an image.
+        code: Of the image's sequence.
+        series: Headers of the images that it was made from.
+        names: What the reader's name becomes.
+
+    Raises:
+        RenalError: When they are not one whole volume, or the label does not lie on it.
+    """
     drawn = STRUCTURE_NAMES if label.structures is None else label.structures
-    volume, series = read_label(label.path), _headers(stack)
+    volume = read_label(label.path)
     origin = Origin(
         made=label.created,
         reader=names.reader(label.author),
-        model=f"segment_{row.code}" if label.model_version else "",
+        model=f"segment_{code}" if label.model_version else "",
         model_version=label.model_version,
     )
     seg = write_seg(volume, series, drawn=drawn, origin=origin, each_mass=True)
-    files = {f"{label.image_id}.seg.dcm": _payload(seg)}
-    if sr := write_sr(volume, seg, series, origin=origin):
-        files[f"{label.image_id}.sr.dcm"] = _payload(sr)
-    return files
+    sr = write_sr(volume, seg, series, origin=origin)
+    return {"seg": seg, "sr": sr} if sr else {"seg": seg}
 
 
 def _headers(stack: Stack) -> list[Dataset]:
+    if stack.problem:
+        raise BadDicomError(stack.problem)
     try:
         with quiet_pydicom():
             paths = dict.fromkeys(one.path for one in stack.slices)

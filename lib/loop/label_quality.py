@@ -2,13 +2,15 @@
 
 The proposal is what the reader started from. The prediction comes from a model that was trained without this patient
 (cross-validated), so a label cannot vouch for itself. Both may be wrong: a label is suspicious only where both say so.
+Where one model alone can be asked, masses contradict nothing: it may miss and invent them, and correcting that is what
+readers are for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,10 +20,9 @@ from scipy import ndimage
 from lib.domain.errors import BadRequestError, GeometryError
 from lib.domain.structures import KIDNEY, MASS, STRUCTURE_NAMES
 from lib.imaging.lesions import components
-from lib.imaging.metrics import detected, dice
+from lib.imaging.metrics import detected, overlap
 
 Kind = Literal["empty", "off-kidney", "shifted", "other image", "swapped", "spill", "far from both"]
-Action = Literal["use", "down-weight", "hold"]
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 _ML = 1000.0  # mm³
@@ -98,6 +99,7 @@ class LabelToCheck:
     Attributes:
         proposal: Of the model whose proposal the reader started from.
         prediction: Of a model trained without this patient.
+        two_models: Whether proposal and prediction come from different ones.
         spacing_mm: Voxel edge lengths along (i, j, k).
         drawn: Structures that the reader drew.
     """
@@ -108,6 +110,7 @@ class LabelToCheck:
     prediction: Labels
     spacing_mm: tuple[float, float, float]
     drawn: frozenset[str] = frozenset(STRUCTURE_NAMES)
+    two_models: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,41 +119,6 @@ class Suspicion:
 
     kind: Kind
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelVerdict:
-    """What becomes of a label.
-
-    Attributes:
-        weight: In training: 1 to use it fully, 0 while it is held for review.
-    """
-
-    image_id: str
-    action: Action
-    weight: float
-    suspicions: tuple[Suspicion, ...]
-
-
-def review_labels(cases: Iterable[LabelToCheck], rule: LabelRule = DEFAULT_RULE) -> list[LabelVerdict]:
-    """Judge labels: one verdict for each, in order, so that none is left out in silence.
-
-    Raises:
-        GeometryError: When the arrays of a case do not have one shape of three axes.
-    """
-    return [_verdict(case, suspicions(case, rule), rule) for case in cases]
-
-
-def _verdict(case: LabelToCheck, found: tuple[Suspicion, ...], rule: LabelRule) -> LabelVerdict:
-    if not found:
-        return LabelVerdict(image_id=case.image_id, action="use", weight=1.0, suspicions=())
-    hold = rule.action == "hold"
-    return LabelVerdict(
-        image_id=case.image_id,
-        action="hold" if hold else "down-weight",
-        weight=0.0 if hold else rule.weight,
-        suspicions=found,
-    )
 
 
 def suspicions(case: LabelToCheck, rule: LabelRule = DEFAULT_RULE) -> tuple[Suspicion, ...]:
@@ -164,22 +132,15 @@ def suspicions(case: LabelToCheck, rule: LabelRule = DEFAULT_RULE) -> tuple[Susp
         msg = f"label, proposal and prediction have shapes {sorted(shapes)}; expected one shape of three axes"
         raise GeometryError(msg)
     small = _cropped(case)
-    found = (Suspicion(kind=kind, reason=reason) for kind, check in _CHECKS.items() if (reason := check(small, rule)))
-    return tuple(found)
+    kinds = [kind for kind in _CHECKS if case.two_models or kind not in _NEED_TWO_MODELS]
+    return tuple(Suspicion(kind=kind, reason=reason) for kind in kinds if (reason := _CHECKS[kind](small, rule)))
 
 
 def _cropped(case: LabelToCheck) -> LabelToCheck:
     """Leave out what all three call background, but for one voxel around; distances within are unchanged."""
     boxes = ndimage.find_objects(((case.label | case.proposal | case.prediction) > 0).astype(np.int8))
     box = tuple(slice(max(0, edge.start - 1), edge.stop + 1) for edge in boxes[0]) if boxes else ()
-    return LabelToCheck(
-        image_id=case.image_id,
-        label=case.label[box],
-        proposal=case.proposal[box],
-        prediction=case.prediction[box],
-        spacing_mm=case.spacing_mm,
-        drawn=case.drawn,
-    )
+    return replace(case, label=case.label[box], proposal=case.proposal[box], prediction=case.prediction[box])
 
 
 # ---- one check a kind: the reason, or nothing
@@ -220,8 +181,8 @@ def _other_image(case: LabelToCheck, rule: LabelRule) -> str:
     if "kidney" not in case.drawn:
         return ""
     kidneys = case.label == KIDNEY
-    best = max(_dice(kidneys, case.proposal == KIDNEY), _dice(kidneys, case.prediction == KIDNEY))
-    seen = _dice(case.proposal == KIDNEY, case.prediction == KIDNEY)
+    best = max(overlap(kidneys, case.proposal == KIDNEY), overlap(kidneys, case.prediction == KIDNEY))
+    seen = overlap(case.proposal == KIDNEY, case.prediction == KIDNEY)
     if best >= rule.other_image_dice or seen < rule.agree_dice:
         return ""
     return f"its kidneys overlap those of the predictions with a Dice of at most {best:.2f}; theirs agree by {seen:.2f}"
@@ -232,10 +193,10 @@ def _swapped(case: LabelToCheck, rule: LabelRule) -> str:
         return ""
     kidney, mass = case.label == KIDNEY, case.label == MASS
     gains = [
-        _dice(kidney, other == MASS)
-        + _dice(mass, other == KIDNEY)
-        - _dice(kidney, other == KIDNEY)
-        - _dice(mass, other == MASS)
+        overlap(kidney, other == MASS)
+        + overlap(mass, other == KIDNEY)
+        - overlap(kidney, other == KIDNEY)
+        - overlap(mass, other == MASS)
         for other in (case.proposal, case.prediction)
     ]
     return (
@@ -258,9 +219,9 @@ def _spill(case: LabelToCheck, rule: LabelRule) -> str:
 def _far(case: LabelToCheck, rule: LabelRule) -> str:
     """The two predictions agree on a mass, and the label, which holds one, is far from both."""
     mass, proposal, prediction = (array == MASS for array in (case.label, case.proposal, case.prediction))
-    if not mass.any() or _dice(proposal, prediction) < rule.agree_dice:
+    if not mass.any() or overlap(proposal, prediction) < rule.agree_dice:
         return ""
-    dices = _dice(mass, proposal), _dice(mass, prediction)
+    dices = overlap(mass, proposal), overlap(mass, prediction)
     if max(dices) >= rule.far_dice:
         return ""
     missed = detected(mass, proposal & prediction).count(False)
@@ -279,6 +240,7 @@ _CHECKS: dict[Kind, Callable[[LabelToCheck, LabelRule], str]] = {
     "spill": _spill,
     "far from both": _far,
 }
+_NEED_TWO_MODELS: frozenset[Kind] = frozenset({"empty", "far from both"})
 
 
 # ---- measuring
@@ -298,7 +260,7 @@ def _shift(label: Mask, other: Mask, case: LabelToCheck) -> _Shift | None:
     steps = np.rint(offset).astype(int)
     return _Shift(
         distance_mm=float(np.linalg.norm(steps * case.spacing_mm)),
-        gain=_dice(_moved(label, steps), other) - _dice(label, other),
+        gain=overlap(_moved(label, steps), other) - overlap(label, other),
     )
 
 
@@ -314,11 +276,6 @@ def _moved(mask: Mask, steps: NDArray[np.int_]) -> Mask:
 def _foreground(labels: Labels, case: LabelToCheck) -> Mask:
     """What tells the position: everything when the kidneys were drawn, else the masses."""
     return labels > 0 if "kidney" in case.drawn else labels == MASS
-
-
-def _dice(one: Mask, other: Mask) -> float:
-    found = dice(one, other)
-    return 0.0 if found is None else found
 
 
 def _distance_mm(mask: Mask, case: LabelToCheck) -> NDArray[np.float64]:

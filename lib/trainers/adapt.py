@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lib.domain.records import CaseScore, EpochReport, LabelledImage, PromotionDecision
+from lib.domain.sequences import get_sequence
 from lib.loop.retrain import retrain, scanners
 from lib.loop.splits import DEFAULT_SALT
-from lib.nets.find import load_finder
-from lib.nets.fit import fit
-from lib.nets.networks import load_weights, save_weights
-from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
 from lib.onboarding.rehearsal import rehearsal
 from lib.registry.changes import GATE, Registry
-from lib.registry.models import FINDER
 from lib.registry.promotion import DEFAULT_RULE, GateRule
-from lib.trainers.described import describe_training
+from lib.trainers.challenger import Challenger
 from lib.trainers.progress import progress_line
-from lib.trainers.provenance import labels_used, training_run
-from lib.trainers.sequence import SCANNERS, trained_scanners
 
 logger = logging.getLogger(__name__)
 
@@ -79,48 +71,18 @@ def adapt(
         UnknownModelError: When no weights serve the sequence yet.
         NotEnoughLabelsError: When a side of the split has no labelled image.
     """
-    models, version = registry.models, f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    champion = models.champion(code)
-    start = load_weights(champion)
-    known = trained_scanners(start)
-    old = frozenset(known or scanners([case for case in cases if case.image_id not in new]))
-    find = load_finder(models.find(FINDER), settings.device)
-    reports: list[EpochReport] = []
+    version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    champion = registry.models.champion(code)
+    challenger = Challenger(get_sequence(code), version, registry.models, settings, on_epoch)
     learned: list[LabelledImage] = []
-    watched: list[LabelledImage] = []
     scores: dict[Path, list[CaseScore]] = {}
-    began = time.monotonic()
-
-    def follow(report: EpochReport) -> None:
-        reports.append(report)
-        on_epoch(report)
 
     def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
-        mixed = rehearsal(training, new)
-        learned.extend(dict.fromkeys(mixed))
-        watched.extend(validation)
-        result = fit(
-            mixed,
-            validation,
-            start.plan,
-            settings,
-            start_from=start,
-            checkpoint=models.folder(code) / "onboard.checkpoint",
-            on_epoch=follow,
-        )
-        notes = {
-            "version": version,
-            "started_from": start.notes.get("version", "unknown"),
-            "trained_on": str(len(learned)),
-            SCANNERS: json.dumps(sorted(scanners(learned) | old)),
-        }
-        path = models.weights(code, version)
-        save_weights(path, result.state, result.plan, notes)
-        describe_training(models, code, version, learned)
-        return path
+        learned.extend(rehearsal(training, new))
+        return challenger.train(learned, validation)
 
     def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
-        scores[weights] = score_images(load_weights(weights), images, settings.device, find=find)
+        scores[weights] = challenger.score(weights, images)
         return scores[weights]
 
     result = retrain(
@@ -128,28 +90,19 @@ def adapt(
         champion=champion,
         train=train,
         score=score,
-        publish=lambda _: None,
         salt=salt,
         rule=gate,
-        champion_scanners=old,
+        champion_scanners=challenger.start.scanners or scanners([case for case in cases if case.image_id not in new]),
     )
-    run = training_run(
-        started_from=start.notes.get("version", "unknown"),
-        weights=champion,
-        settings=settings,
-        minutes=(time.monotonic() - began) / 60,
-        labels=[*labels_used(learned, "train"), *labels_used(watched, "validation")],
-        epochs=reports,
-    )
-    registry.add(code, version, run, asdict(result.decision))
+    registry.add(code, version, challenger.record(()), asdict(result.decision))
     if promote and result.decision.promote:
         registry.promote(version, who=GATE, reason=result.decision.reason)
-    taught = sum(case.image_id in new for case in learned)
+    taught = {case.image_id for case in learned} & set(new)
     return Adaptation(
         code=code,
         version=version,
-        taught=taught,
-        rehearsed=len(learned) - taught,
+        taught=len(taught),
+        rehearsed=len({case.image_id for case in learned}) - len(taught),
         before=scores[champion],
         after=result.challenger,
         decision=result.decision,
