@@ -62,7 +62,7 @@ class FeatureReader:
 
 
 def _watched(network: nn.Module) -> list[nn.Module]:
-    """The first norm of every level on the way down, and the last of the deepest: 240 numbers of the usual finder."""
+    """The first norm of every level on the way down, and the last of the deepest: 184 channels of the usual finder."""
     norms = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.InstanceNorm3d)}
     first = [layer for name, layer in norms.items() if name.endswith("norm1") and "upsamples" not in name]
     return [*first, *(layer for name, layer in norms.items() if name.endswith("bottleneck.norm2"))]
