@@ -10,6 +10,7 @@ from typing import Any
 
 from lib.web import listing
 from lib.web.endpoints import (
+    admin,
     images,
     infer,
     labels,
@@ -58,6 +59,11 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.PUBLIC, "GET", "/login", login.page),
     _open(Who.PUBLIC, "POST", "/login", login.log_in, lane=Lanes.LOGIN),
     _open(Who.PUBLIC, "POST", "/logout", login.log_out),
+    # the admin's page
+    _open(Who.ADMIN, "GET", "/admin", admin.page, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/promote", admin.promote, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/rollback", admin.rollback, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/jobs", admin.start_job, in_schema=False),
     # pages
     _open(Who.ANNOTATOR, "GET", "/", login.home, in_schema=False),
     _open(Who.PUBLIC, "GET", "/favicon.ico", server.favicon, in_schema=False),
