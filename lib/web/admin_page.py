@@ -131,7 +131,7 @@ def _course(course: Course) -> Drawing:
         axes.plot(range(1, len(course.values) + 1), course.values, "o", color=COLOURS[0], markersize=3)
         for alarm in course.chart.alarms:
             axes.axvline(alarm + 1, color=COLOURS[1], linewidth=1.4)
-        axes.set(xlabel="image", ylabel=course.figure.title)
+        axes.set_xlabel("image")
 
     where = f"{course.sequence} on {course.scanner or 'an unknown scanner'}"
     return Drawing(

@@ -225,7 +225,7 @@ def _about(entry: Mapping[str, object]) -> str:
         if isinstance(about, Mapping)
         else {}
     )
-    return ", ".join(f"{name} {value}" for name, value in shown.items() if "sha256" not in name)
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if "sha256" not in name and value != "")
 
 
 def _share(have: int, total: int) -> str:

@@ -37,11 +37,11 @@ def versions_and_a_run(live: Path) -> None:
     registry, plan = settings.registry(), Plan(code="CP", spacing_mm=(3.0, 3.0, 6.0), channels=(8, 16, 16))
     for number, (verdict, reason) in enumerate((("promote", "better on average"), ("refuse", "misses 3 masses")), 1):
         torch.manual_seed(number)
-        weights = registry.models.weights("CP", f"CP-{number}")
-        save_weights(weights, build_network(plan).state_dict(), plan, {"version": f"CP-{number}"})
-        registry._write("CP", f"CP-{number}", "trained", decision={"verdict": verdict, "reason": reason})
-    registry.promote("CP-1", who="gate", reason="better on average")
-    with settings.runs().under_way("CP", "CP-3", images=12) as diary:
+        weights = registry.models.weights("CP", f"CP-1{number}")
+        save_weights(weights, build_network(plan).state_dict(), plan, {"version": f"CP-1{number}"})
+        registry._write("CP", f"CP-1{number}", "trained", decision={"verdict": verdict, "reason": reason})
+    registry.promote("CP-11", who="gate", reason="better on average")
+    with settings.runs().under_way("CP", "CP-13", images=12) as diary:
         for epoch in range(1, 9):
             dice = {"mass": 0.1 + 0.06 * epoch, "kidney": 0.8}
             diary.epoch(EpochReport(epoch=epoch, epochs=8, loss=1.2 / epoch, dice=dice, eta_s=0))
@@ -51,12 +51,12 @@ def proposals_that_got_worse(studies: Path) -> None:
     store = CohortStore(studies)
     log, rng = QualityLog(store), np.random.default_rng(0)
     for number, image_id in enumerate(store.image_ids()):
-        store.record_proposal(image_id, "segment_cp", "CP-1", expected_dice=float(rng.uniform(0.6, 0.9)))
+        store.record_proposal(image_id, "segment_cp", "CP-11", expected_dice=float(rng.uniform(0.6, 0.9)))
         score = float(rng.uniform(0.75, 0.9) if number < 26 else rng.uniform(0.2, 0.4))
         waiting = Uncompared(
             proposal_id=number + 1,
             image_id=image_id,
-            model_version="CP-1",
+            model_version="CP-11",
             version_id=1,
             label=studies,
             drawn=frozenset({"mass"}),
@@ -89,15 +89,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield found
 
 
-@pytest.fixture
-def page(server: Server) -> Iterator:
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(ARGUMENTS))
-        context = browser.new_context(java_script_enabled=False, viewport={"width": 1200, "height": 900})
-        found = context.new_page()
-        found.set_default_timeout(PATIENCE_MS)
-        yield found
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(chromium) -> Iterator:
+    context = chromium.new_context(java_script_enabled=False, viewport={"width": 1200, "height": 900})
+    found = context.new_page()
+    found.set_default_timeout(PATIENCE_MS)
+    yield found
+    context.close()
 
 
 @pytest.fixture
@@ -124,11 +130,12 @@ def test_a_version_is_let_serve_with_the_keyboard_and_without_javascript(page, r
     assert page.get_by_text("misses 3 masses").count()
     assert page.get_by_text("changed", exact=True).count()
     reached("#version")
+    page.keyboard.type("CP-12")
     reached("#promote-reason")
     page.keyboard.type("a second look says it is fine")
     page.keyboard.press("Enter")
     page.get_by_role("status").wait_for()
-    assert page.get_by_role("row", name="CP-2 serves").count()
+    assert page.get_by_role("row", name="CP-12 serves").count()
     assert page.get_by_text("a second look says it is fine").count()
     assert all(url.startswith(server.url) for url in asked)
     page.screenshot(path=PICTURES / "promoted.png")

@@ -132,5 +132,5 @@ def test_what_is_not_in_the_inbox_is_not_read(make_site: Callable[..., Site], tm
     site = make_site(inbox=str(tmp_path / "inbox"))
     answer = site.client.post("/admin/jobs", data=asked, headers=FROM_THE_PAGE)
     assert answer.status_code == 400
-    assert re.search("expected one|centre's name", answer.text)
+    assert re.search("expected one|name is missing", answer.text)
     assert site.door.jobs.all() == []
