@@ -6,6 +6,7 @@ STUDIES ?= data/demo
 HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
+PACS_PORT ?= 8043
 
 .PHONY: serve pacs ohif test lint format install docs mlflow-ui weights bench-peers clean
 
@@ -13,6 +14,14 @@ LIVE ?= model/live
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
 	$(if $(filter data/demo,$(STUDIES)),RENAL_LOOP_SCHEDULE=$${RENAL_LOOP_SCHEDULE:-off}) \
 	$(BIN)/python main.py serve --studies $(STUDIES) --host $(HOST) --port $(PORT)
+
+# A PACS to try: Orthanc on loopback with phantoms in it, and the server on that; both end together.
+pacs: $(VENV)/.installed data/demo-dicom/0000
+	@command -v Orthanc >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q orthanc orthanc-dicomweb; } \
+	  || { echo "Orthanc is not installed; as root: apt-get install orthanc orthanc-dicomweb" >&2; exit 2; }
+	RENAL_LOOP_SCHEDULE=$${RENAL_LOOP_SCHEDULE:-off} \
+	$(BIN)/python main.py pacs data/demo-dicom --pacs-port $(PACS_PORT) --port $(PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -69,8 +78,11 @@ bench-peers: $(VENV)/.installed
 data/demo/cohort.csv: | $(VENV)/.installed
 	$(BIN)/python main.py phantom data/demo --patients 6 --seed 2026
 
+data/demo-dicom/0000: | $(VENV)/.installed
+	$(BIN)/python main.py phantom data/demo-dicom --dicom --patients 3 --seed 2026
+
 clean:
-	rm -rf $(VENV) data/demo
+	rm -rf $(VENV) data/demo data/demo-dicom data/orthanc data/pacs
 
 # The recipe of the weights that ship (model/README.md says how they came about): phantoms of seed 1, one network on
 # every sequence, then one for each from there. About five hours on two cores; a GPU is used when there is one.
@@ -89,3 +101,7 @@ weights: $(VENV)/.installed
 	$(BIN)/python main.py train data/weights --sequence finder --minutes 56 --learning-rate 3e-3 --version finder-1 \
 	  --out model/shipped/finder.safetensors
 	$(BIN)/python main.py train-recogniser data/weights --minutes 2.5 --out model/shipped/recogniser.safetensors
+	$(BIN)/python -m benchmarks.trust fit data/weights --kept data/trust --most 60
+	$(BIN)/python main.py predict data/weights --out data/proposals
+	$(BIN)/python main.py train-clicks data/weights --proposals data/proposals --start-from model/shipped/NP.safetensors \
+	  --minutes 40 --version clicks-1 --out model/shipped/clicks.safetensors

@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.onboarding import drift_of
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.tasks import AUTO, BY_CLICKS, click_task, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
@@ -89,8 +89,9 @@ class RenalApp(MONAILabelApp):
         return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, self._waiting_room()))
+        """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
+        tasks = infer_tasks(self.settings, self._waiting_room())
+        return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
 
     def _waiting_room(self) -> WaitingRoom:
         return WaitingRoom(self.datastore().store.folder.own / "waiting")
@@ -207,8 +208,8 @@ class RenalApp(MONAILabelApp):
         return next((code for code in SEQUENCES if task_name(code) == model), "")
 
     @staticmethod
-    def _start_training(code: str, device: str) -> None:
-        AsyncTask.run("train", {"model": task_name(code), "device": device})
+    def _start_training(code: str, device: str, options: Mapping[str, Any]) -> None:
+        AsyncTask.run("train", {"device": device, **options, "model": task_name(code)})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""

@@ -217,7 +217,7 @@ def first_network(path: Path, cases: Sequence[LabelledImage], steps: int) -> Non
     """Train what all three start from, on GE alone."""
     cut = len(cases) * 4 // 5
     settings = FitSettings(epochs=max(1, steps // 20), steps_per_epoch=20, threads=1)
-    result = fit(cases[:cut], cases[cut:], PLAN, settings)
+    result = fit(cases[:cut], cases[cut:], PLAN, settings, checkpoint=path.with_suffix(".checkpoint"))
     save_weights(path, result.state, result.plan, {"version": f"{CODE}-first", "scanners": json.dumps([VENDORS[0]])})
 
 

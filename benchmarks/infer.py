@@ -11,10 +11,11 @@ this machine's rate at a large matrix product in float32. Both rates are per sec
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from lib.nets.runtime import Runner, openvino_runner, torch_runner
 from lib.phantom.cohort import Size, make_case
 from lib.registry.models import FINDER
 
+AROUND, EVERYWHERE = "ours, around the kidneys", "ours, the whole field of view"
 _SIDE = 2048
 _MEASURED = 5
 T = TypeVar("T")
@@ -48,7 +50,7 @@ def main() -> None:
     options.add_argument("--sequence", default="NP")
     options.add_argument("--matrix", type=int, nargs=3, default=(311, 242, 60))
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--repeats", type=int, default=5, help="of ours; a peer is run twice, and the second counts")
+    options.add_argument("--repeats", type=int, default=5, help="of ours; a peer, which takes minutes, is run once")
     options.add_argument("--without-mirroring", action="store_true", help="of nnU-Net, which mirrors along three axes")
     options.add_argument("--without-peers", action="store_true")
     given = options.parse_args()
@@ -60,19 +62,31 @@ def main() -> None:
     print(json.dumps({"threads": given.threads, "matrix product, GFLOP per process second": round(rate / 1e9, 1)}))
     print(json.dumps({"window": weights.plan.window, "runners": runners(weights, given.repeats)}))
     kidney = case.label.data == 1
-    for name, predict in ours(weights, find).items():
-        operations = flops(lambda at=name: in_pytorch(weights, find if "kidneys" in at else None)(case.image))
-        tell(name, predict, case.image, kidney, given.repeats, operations, rate)
-    if given.without_peers:
-        return
-    tell("MONAI Label's radiology sample", sample_app(weights.plan.classes), case.image, kidney, 1, None, rate)
+    served = ours(weights, find)
+
+    def own(name: str, find: FindKidneys | None) -> None:
+        operations = flops(lambda: in_pytorch(weights, find)(case.image))
+        tell(name, served[name], case.image, kidney, given.repeats, operations, rate)
+
+    own(AROUND, find)
+    if not given.without_peers:
+        with nnunet(weights, not given.without_mirroring) as (name, predict):
+            if predict:
+                tell(name, predict, case.image, kidney, 1, None, rate)
+    own(EVERYWHERE, None)
+    if not given.without_peers:
+        tell("MONAI Label's radiology sample", sample_app(weights.plan.classes), case.image, kidney, 1, None, rate)
+
+
+@contextlib.contextmanager
+def nnunet(weights: LoadedWeights, mirrored: bool) -> Iterator[tuple[str, Pipeline | None]]:
     if not installed():
-        print(json.dumps({"nnU-Net": HOW}))
+        print(HOW)
+        yield "", None
         return
-    with tempfile.TemporaryDirectory() as folder:
-        mirrored = not given.without_mirroring
-        with peer_predictor(weights, Path(folder), mirrored) as predict:
-            tell(f"nnU-Net, {'' if mirrored else 'not '}mirrored", predict, case.image, kidney, 1, None, rate)
+    name = f"nnU-Net, {'' if mirrored else 'not '}mirrored"
+    with tempfile.TemporaryDirectory() as folder, peer_predictor(weights, Path(folder), mirrored) as predict:
+        yield name, predict
 
 
 def ours(weights: LoadedWeights, find: FindKidneys | None) -> dict[str, Pipeline]:
@@ -88,8 +102,8 @@ def ours(weights: LoadedWeights, find: FindKidneys | None) -> dict[str, Pipeline
         return predict
 
     return {
-        "ours, around the kidneys": pipeline(Predictor(weights, "cpu", find=find)),
-        "ours, the whole field of view": pipeline(Predictor(weights, "cpu")),
+        AROUND: pipeline(Predictor(weights, "cpu", find=find)),
+        EVERYWHERE: pipeline(Predictor(weights, "cpu")),
     }
 
 
@@ -101,15 +115,17 @@ def in_pytorch(weights: LoadedWeights, find: FindKidneys | None) -> Callable[[Vo
 def tell(
     name: str, predict: Pipeline, image: Volume, kidney: Any, repeats: int, operations: int | None, rate: float
 ) -> None:
-    """Run once to warm up (and to count operations, unless they are known), then measure."""
-    counted = flops(lambda: predict(image))
+    """Measure a pipeline; warm, unless its operations have to be counted: then once, while they are."""
     spent = []
+    if operations is not None:
+        predict(image)
     for _ in range(repeats):
         clock, process = time.perf_counter(), time.process_time()
-        label, stages = predict(image)
+        with FlopCounterMode(display=False) if operations is None else contextlib.nullcontext() as counter:
+            label, stages = predict(image)
         spent.append((time.perf_counter() - clock, time.process_time() - process))
+    work = counter.get_total_flops() if counter else operations or 0
     clock_s, process_s = np.median(np.array(spent), axis=0).tolist()
-    work = counted if operations is None else operations
     row = {
         "process_s": round(process_s, 2),
         "clock_s": round(clock_s, 2),
@@ -146,7 +162,9 @@ def runners(weights: LoadedWeights, repeats: int) -> dict[str, dict[str, float]]
         return logits
 
     known: dict[str, Runner] = {"PyTorch, float32": exact}
-    if mixed_precision(torch.device("cpu")).fast_dtype == torch.bfloat16:
+    with mixed_precision(torch.device("cpu")):
+        multiplies_bfloat16 = torch.is_autocast_enabled("cpu")
+    if multiplies_bfloat16:
         known["PyTorch, bfloat16"] = torch_runner(network)
     known["OpenVINO, float32 (serves)"] = openvino_runner(network, weights.plan.multiple)
     expected = torch.softmax(exact(image), 1)

@@ -23,11 +23,11 @@ from lib.domain.records import CaseScore, LabelledImage
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.imaging.volume import write_bytes, write_volume
+from lib.loop.rehearsal import rehearsed
 from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
-from lib.onboarding.rehearsal import rehearsal
 from lib.phantom import scanners
 from lib.phantom.cohort import FULL_SIZE, SMALL_SIZE, Size, make_case
 from lib.trainers.adapt import GENTLE
@@ -90,7 +90,8 @@ def trial(given: argparse.Namespace, vendor: str) -> dict[str, object]:
     base = fit(ge, [], plan, settings, checkpoint=folder / "base.checkpoint")
     before = LoadedWeights(plan=plan, state=dict(base.state))
     gentle = replace(settings, epochs=given.fine_epochs, learning_rate=GENTLE)
-    mixed = rehearsal([*own, *ge], {image.image_id for image in own})
+    earlier = {image.image_id for image in ge}
+    mixed = rehearsed([*own, *ge], lambda image: image.image_id in earlier, settings.rehearsal)
     tuned = fit(mixed, [], plan, gentle, start_from=before)
     after = LoadedWeights(plan=plan, state=dict(tuned.state))
     scores = {

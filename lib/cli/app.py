@@ -9,6 +9,7 @@ import typer
 
 from lib.cli import (
     backup,
+    clicks,
     distribution,
     doctor,
     evaluate,
@@ -17,6 +18,7 @@ from lib.cli import (
     labels,
     models,
     onboard,
+    pacs,
     phantom,
     predict,
     propagate,
@@ -32,6 +34,7 @@ _SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(onboard.onboard)
@@ -45,6 +48,7 @@ app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(distribution.distribution)
 app.command()(recogniser.train_recogniser)
+app.command()(clicks.train_clicks)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")

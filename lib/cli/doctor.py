@@ -18,7 +18,7 @@ from lib.cli.report import JsonFlag, report
 from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.errors import RenalError
 from lib.domain.sequences import SEQUENCES
-from lib.registry.models import FINDER, RECOGNISER
+from lib.registry.models import CLICKS, FINDER, RECOGNISER
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)")
 _PYTHON = (3, 11)
@@ -135,7 +135,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
     models = settings.models()
     readers: Mapping[str, Callable[[Path], object]] = {
-        **dict.fromkeys((*SEQUENCES, FINDER), load_weights),
+        **dict.fromkeys((*SEQUENCES, FINDER, CLICKS), load_weights),
         RECOGNISER: load_recogniser,
     }
     for name, read in readers.items():
@@ -159,6 +159,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 _WITHOUT = {
+    CLICKS: "labels cannot be corrected by clicks without it",
     FINDER: "proposals work without it, more slowly",
     RECOGNISER: "images without metadata or a telling name are refused without it",
 }

@@ -18,7 +18,8 @@ from pydicom.dataset import Dataset
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError, BadRequestError, RenalError
 from lib.domain.ledger import IMPORTED, LEDGER, Ledger, SeriesRow, read_ledger
 from lib.domain.records import LabelVersion
-from lib.domain.structures import STRUCTURE_NAMES
+from lib.domain.structures import MASS, STRUCTURE_NAMES
+from lib.imaging.lesions import components
 from lib.imaging.volume import read_label, write_bytes
 from lib.ingest.dicom_files import open_source
 from lib.ingest.dicom_origin import Origin
@@ -28,6 +29,9 @@ from lib.ingest.dicom_studies import Candidate, candidates_of
 from lib.ingest.dicomseg import write_seg
 from lib.ingest.dicomsr import write_sr
 from lib.ingest.pseudonym import Pseudonyms, open_key
+
+MOST_MASSES = 50
+"""Of a label with more, none is a segment or measured by itself: it is speckle, and each would take a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ def _exported(
 def label_objects(
     label: LabelVersion, code: str, series: Sequence[Dataset], names: Pseudonyms
 ) -> dict[Literal["seg", "sr"], Dataset]:
-    """A label as a SEG, and as an SR where there is a mass.
+    """A label as a SEG, and as an SR where there is a mass; without one where there are too many to be masses.
 
     Args:
         label: Of an image.
@@ -140,8 +144,10 @@ def label_objects(
         model=f"segment_{code}" if label.model_version else "",
         model_version=label.model_version,
     )
-    seg = write_seg(volume, series, drawn=drawn, origin=origin, each_mass=True)
-    sr = write_sr(volume, seg, series, origin=origin)
+    _, masses = components(volume.data == MASS)
+    measured = masses <= MOST_MASSES
+    seg = write_seg(volume, series, drawn=drawn, origin=origin, each_mass=measured)
+    sr = write_sr(volume, seg, series, origin=origin) if measured else None
     return {"seg": seg, "sr": sr} if sr else {"seg": seg}
 
 

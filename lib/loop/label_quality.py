@@ -2,8 +2,6 @@
 
 The proposal is what the reader started from. The prediction comes from a model that was trained without this patient
 (cross-validated), so a label cannot vouch for itself. Both may be wrong: a label is suspicious only where both say so.
-Where one model alone can be asked, masses contradict nothing: it may miss and invent them, and correcting that is what
-readers are for.
 """
 
 from __future__ import annotations
@@ -99,7 +97,6 @@ class LabelToCheck:
     Attributes:
         proposal: Of the model whose proposal the reader started from.
         prediction: Of a model trained without this patient.
-        two_models: Whether proposal and prediction come from different ones.
         spacing_mm: Voxel edge lengths along (i, j, k).
         drawn: Structures that the reader drew.
     """
@@ -110,7 +107,6 @@ class LabelToCheck:
     prediction: Labels
     spacing_mm: tuple[float, float, float]
     drawn: frozenset[str] = frozenset(STRUCTURE_NAMES)
-    two_models: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +128,8 @@ def suspicions(case: LabelToCheck, rule: LabelRule = DEFAULT_RULE) -> tuple[Susp
         msg = f"label, proposal and prediction have shapes {sorted(shapes)}; expected one shape of three axes"
         raise GeometryError(msg)
     small = _cropped(case)
-    kinds = [kind for kind in _CHECKS if case.two_models or kind not in _NEED_TWO_MODELS]
-    return tuple(Suspicion(kind=kind, reason=reason) for kind in kinds if (reason := _CHECKS[kind](small, rule)))
+    found = (Suspicion(kind=kind, reason=reason) for kind, check in _CHECKS.items() if (reason := check(small, rule)))
+    return tuple(found)
 
 
 def _cropped(case: LabelToCheck) -> LabelToCheck:
@@ -240,7 +236,6 @@ _CHECKS: dict[Kind, Callable[[LabelToCheck, LabelRule], str]] = {
     "spill": _spill,
     "far from both": _far,
 }
-_NEED_TWO_MODELS: frozenset[Kind] = frozenset({"empty", "far from both"})
 
 
 # ---- measuring

@@ -41,7 +41,7 @@ class LabelReview:
     Attributes:
         sha256: Of the label version's file.
         at: When it was judged, ISO 8601, UTC.
-        compared_with: Versions of the models that were asked; empty when none could be.
+        compared_with: Versions of the models that were asked.
         released_by: Who said that it is right; empty while nobody did.
         released_at: When, ISO 8601, UTC.
         released_why: And why.
@@ -145,41 +145,42 @@ def review_new(
     predict: Predict,
     rule: LabelRule,
 ) -> None:
-    """Judge the labels that nobody judged yet, and keep what was found.
+    """Judge the labels that nobody judged yet, and keep what was found; one that nobody can judge is used as it is.
 
     Raises:
         BadImageError: When an image or a label cannot be read.
     """
     judged = {_key(one) for one in reviews.of(code)}
-    new = [case for case in cases if (case.image_id, case.label_sha256) not in judged]
     patient_of = {case.image_id: case.patient_id for case in cases}
+    new = [
+        (case, asked)
+        for case in cases
+        if (case.image_id, case.label_sha256) not in judged
+        if (asked := witnesses_of(case, witnesses, patient_of))
+    ]
     for start in range(0, len(new), _NOTED_AT_ONCE):
         some = new[start : start + _NOTED_AT_ONCE]
-        reviews.add(code, [_judged(code, one, witnesses_of(one, witnesses, patient_of), predict, rule) for one in some])
+        reviews.add(code, [_judged(code, case, asked, predict, rule) for case, asked in some])
         logger.info("looked at %d of %d new labels", start + len(some), len(new))
 
 
 def _judged(code: str, case: LabelledImage, asked: Sequence[Witness], predict: Predict, rule: LabelRule) -> LabelReview:
-    found: tuple[Suspicion, ...] = ()
-    if asked:
-        label = read_label(case.label)
-        said = [predict(one.weights, case) for one in asked]
-        check = LabelToCheck(
-            image_id=case.image_id,
-            label=label.data.astype(np.uint8),
-            proposal=said[0],
-            prediction=said[-1],
-            spacing_mm=label.spacing_mm,
-            drawn=case.drawn,
-            two_models=len(said) > 1,
-        )
-        found = suspicions(check, rule)
+    label = read_label(case.label)
+    proposal, prediction = (predict(one.weights, case) for one in asked)
+    check = LabelToCheck(
+        image_id=case.image_id,
+        label=label.data.astype(np.uint8),
+        proposal=proposal,
+        prediction=prediction,
+        spacing_mm=label.spacing_mm,
+        drawn=case.drawn,
+    )
     return LabelReview(
         code=code,
         image_id=case.image_id,
         sha256=case.label_sha256,
         at=_now(),
-        suspicions=found,
+        suspicions=suspicions(check, rule),
         compared_with=tuple(one.version for one in asked),
     )
 

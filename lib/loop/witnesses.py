@@ -1,7 +1,8 @@
 """Which models can be asked about a label: those that never learned from its patient (a cross-validated prediction).
 
 No model is trained for this. The champion never saw a label that is new; where it did, a version before it did not; and
-the weights that ship saw no patient at all. So a question costs one prediction a model, and two models are asked.
+the weights that ship saw no patient at all. So a question costs one prediction a model. Two different models are asked,
+or none: one alone may be blind to a scanner, and then every label on it would look wrong.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _ancestors(records: Mapping[str, VersionRecord], version: str, untaught: str
 
 
 def witnesses_of(case: LabelledImage, known: Sequence[Witness], patient_of: Mapping[str, str]) -> list[Witness]:
-    """Up to two models to ask about a label: the one that proposed it, if it can be asked, then the newest.
+    """The two models to ask about a label: the one that proposed it, if it can be asked, then the newest; else none.
 
     Args:
         case: The label.
@@ -72,4 +73,4 @@ def witnesses_of(case: LabelledImage, known: Sequence[Witness], patient_of: Mapp
         patient_of: Patient of each image.
     """
     strangers = [one for one in known if case.patient_id not in {patient_of.get(image) for image in one.learned_from}]
-    return sorted(strangers, key=lambda one: one.version != case.proposed_by)[:ASKED]
+    return sorted(strangers, key=lambda one: one.version != case.proposed_by)[:ASKED] if len(strangers) >= ASKED else []

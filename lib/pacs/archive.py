@@ -17,7 +17,7 @@ from pydicom.errors import InvalidDicomError
 from lib.domain.errors import ArchiveError, ArchiveTimeoutError
 from lib.ingest.dicom_slices import UNREADABLE, quiet_pydicom
 
-for name in ("dicomweb_client", "urllib3"):  # they log addresses with UIDs
+for name in ("dicomweb_client", "urllib3", "httpx"):  # they log addresses with UIDs
     logging.getLogger(name).setLevel(logging.ERROR)
 
 _CONNECT_S = 5.0

@@ -125,6 +125,10 @@ class CohortDatastore(Datastore):
         """Return the path of the version that counts."""
         return str(self.store.label(label_id, label_tag or FINAL).path)
 
+    def newest_label(self, image_id: str) -> Path | None:
+        """Return the file of the reader's label that counts; None when there is none."""
+        return next((version.path for version in self.store.versions(image_id, FINAL) if version.final), None)
+
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """Return a label's record."""
         return self.store.label_info(label_id, label_tag or FINAL)

@@ -13,7 +13,6 @@ from lib.domain.sequences import get_sequence
 from lib.loop.retrain import retrain, scanners
 from lib.loop.splits import DEFAULT_SALT
 from lib.nets.trainee import FitSettings
-from lib.onboarding.rehearsal import rehearsal
 from lib.registry.changes import GATE, Registry
 from lib.registry.promotion import DEFAULT_RULE, GateRule
 from lib.trainers.challenger import Challenger
@@ -54,7 +53,7 @@ def adapt(
     promote: bool = False,
     on_epoch: Callable[[EpochReport], None] = lambda report: logger.info(progress_line(report)),
 ) -> Adaptation:
-    """Continue from the weights that serve, on the new scanner's labels and as many of the old ones.
+    """Continue from the weights that serve, on the new scanner's labels, half of what is seen, and the old ones.
 
     Args:
         code: Sequence.
@@ -73,13 +72,14 @@ def adapt(
     """
     version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     champion = registry.models.champion(code)
-    challenger = Challenger(get_sequence(code), version, registry.models, settings, on_epoch)
+    old = frozenset(case.image_id for case in cases if case.image_id not in new)
+    challenger = Challenger(get_sequence(code), version, registry.models, settings, on_epoch, old)
     learned: list[LabelledImage] = []
     scores: dict[Path, list[CaseScore]] = {}
 
     def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
-        learned.extend(rehearsal(training, new))
-        return challenger.train(learned, validation)
+        learned.extend(training)
+        return challenger.train(training, validation)
 
     def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
         scores[weights] = challenger.score(weights, images)
@@ -92,17 +92,17 @@ def adapt(
         score=score,
         salt=salt,
         rule=gate,
-        champion_scanners=challenger.start.scanners or scanners([case for case in cases if case.image_id not in new]),
+        champion_scanners=challenger.start.scanners or scanners([case for case in cases if case.image_id in old]),
     )
     registry.add(code, version, challenger.record(()), asdict(result.decision))
     if promote and result.decision.promote:
         registry.promote(version, who=GATE, reason=result.decision.reason)
-    taught = {case.image_id for case in learned} & set(new)
+    taught = sum(case.image_id in new for case in learned)
     return Adaptation(
         code=code,
         version=version,
-        taught=len(taught),
-        rehearsed=len({case.image_id for case in learned}) - len(taught),
+        taught=taught,
+        rehearsed=len(learned) - taught,
         before=scores[champion],
         after=result.challenger,
         decision=result.decision,

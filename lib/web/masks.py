@@ -58,17 +58,17 @@ def voxel(click: Mapping[str, object], planes: ImagePlanes, image: Grid) -> list
     Raises:
         BadRequestError: When it lies on no slice of the image.
     """
-    row, column, key = click.get("row"), click.get("column"), click.get("key")
     columns, rows, _ = planes.shape
-    if key not in planes.keys or not _within(row, rows) or not _within(column, columns):
+    key, row, column = click.get("key"), _within(click.get("row"), rows), _within(click.get("column"), columns)
+    if key not in planes.keys or row is None or column is None:
         msg = f"a click lies on no slice of the image; expected key, row (below {rows}) and column (below {columns})"
         raise BadRequestError(msg)
     place = np.linalg.inv(image.affine) @ planes.grid.affine @ (column, row, planes.keys.index(str(key)), 1)
     return [round(float(index)) for index in place[:3]]
 
 
-def _within(index: object, size: int) -> bool:
-    return isinstance(index, int) and not isinstance(index, bool) and 0 <= index < size
+def _within(index: object, size: int) -> int | None:
+    return index if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < size else None
 
 
 def _inflated(payload: bytes, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The two pages of our own: plain HTML, no script, nothing from elsewhere, every name escaped."""
+"""The first pages: plain HTML, no script, nothing from elsewhere, every name escaped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ _START = """
 {% if notice %}<p class="problem">{{ notice }}</p>{% endif %}
 {% if labels %}<p class="do"><a href="/ohif/next.html">Label the next case</a></p>{% endif %}
 {% if user.role.title == "admin" %}<p><a href="/admin">What an admin sees</a></p>{% endif %}
-<p><a href="/ohif/">{{ "Choose a study" if labels else "Open the viewer" }}</a> &middot; <a href="/openapi.json">API description</a></p>
+<p><a href="/ohif/">{{ "Choose a study" if labels else "Open the viewer" }}</a> &middot;
+<a href="/openapi.json">API description</a></p>
 {% if user.name %}<form method="post" action="/logout"><button>Log out</button></form>{% endif %}</body></html>"""
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

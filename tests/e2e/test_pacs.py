@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from lib.accounts.roles import Role
 from lib.accounts.users import UserFile
 from lib.domain.sequences import SEQUENCES
+from lib.domain.structures import CYST, KIDNEY, MASS
 from lib.imaging.volume import Volume, write_volume
 from lib.pacs.planes import PlanesFolder, slices_of
 from lib.phantom.cohort import SMALL_SIZE, make_case
@@ -109,12 +110,15 @@ def client_of(site: Site) -> MONAILabelClient:
     return client
 
 
-def label_of_values(site: Site, image_id: str, folder: Path) -> Path:
-    """A label that the pixels of the image prove: where they are bright."""
+def drawn_label(site: Site, image_id: str, folder: Path) -> Path:
+    """A label on the image's grid that looks like no mirrored one."""
     image = nib.load(site.mirror / "cohort" / f"{image_id}.nii.gz")
-    data = np.asarray(image.dataobj)
-    bright = np.digitize(data, np.quantile(data, (0.9, 0.97))).astype(np.uint8)
-    write_volume(Volume(data=bright, affine=image.affine), folder / "label.nii.gz")
+    data = np.zeros(image.shape, np.uint8)
+    for k in range(2, image.shape[2] - 1):
+        data[4 : 9 + k % 5, 6:15, k] = KIDNEY
+        data[5:8, 8 : 10 + k % 3, k] = MASS
+    data[20:22, 5, 3] = CYST
+    write_volume(Volume(data=data, affine=image.affine), folder / "label.nii.gz")
     return folder / "label.nii.gz"
 
 
@@ -131,7 +135,7 @@ def test_slicers_requests_work_on_a_pacs_and_the_label_is_stored_there(site: Sit
     proposal, reply = client.infer("segment_auto", sample["id"], {"result_extension": ".nii.gz"})
     assert nib.load(proposal).shape == nib.load(tmp_path / "image.nii.gz").shape
     names = [{"name": name, "idx": value} for name, value in reply["label_names"].items()]
-    label = label_of_values(site, sample["id"], tmp_path)
+    label = drawn_label(site, sample["id"], tmp_path)
     assert client.save_label(sample["id"], str(label), params={"label_info": names})["label"] == sample["id"]
     site.wait(lambda: site.get("/pacs/status")["labels_stored"] == 1)
     (seg,) = in_pacs(site.pacs, "SEG")
@@ -186,7 +190,7 @@ def test_a_pacs_that_stops_in_the_middle_stops_nobody(site: Site, tmp_path: Path
         proxied = requests.get(f"{site.server.url}/proxy/dicom/qido/series", headers=site.token(), timeout=60)
         assert proxied.status_code == 502
         assert "cannot be reached" in proxied.json()["detail"]
-        with label_of_values(site, image_id, tmp_path).open("rb") as file:
+        with drawn_label(site, image_id, tmp_path).open("rb") as file:
             url = f"{site.server.url}/datastore/label?image={image_id}"
             saved = requests.put(url, files={"label": file}, headers=site.token(), timeout=60)
         assert saved.status_code == 200

@@ -38,12 +38,13 @@ ARGUMENTS = (
     "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 )  # fmt: skip
-# What is drawn, straight from the viewer's memory: SOP instance -> [columns, voxels that are not empty as (index, value)].
+# What is drawn, straight from the viewer: SOP instance -> [rows, columns, (index, value) of what is not empty].
 DRAWN = """() => Object.fromEntries(services.segmentationService.getSegmentations().flatMap(one =>
   one.representationData.Labelmap.imageIds.map(id => {
     const image = cornerstone.cache.getImage(id);
     const voxels = [...image.voxelManager.getScalarData().entries()].filter(([, value]) => value);
-    return [cornerstone.metaData.get('instance', image.referencedImageId).SOPInstanceUID, [image.rows, image.columns, voxels]];
+    const { SOPInstanceUID } = cornerstone.metaData.get('instance', image.referencedImageId);
+    return [SOPInstanceUID, [image.rows, image.columns, voxels]];
   })))"""
 SHOWN = """() => [...services.viewportGridService.getState().viewports.keys()].every(id => {
   const shown = services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.();
@@ -217,7 +218,7 @@ def test_a_wrong_password_opens_nothing(reader: Callable, hospital: Hospital) ->
 
 def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Callable, hospital: Hospital) -> None:
     page = reader("anna")
-    page.click("tbody tr >> nth=0")
+    page.click("text=/^ACC/ >> nth=0")
     picture(page, "1-work-list")
     page.click("text=Annotate")
     assert "proposed" in told(page)

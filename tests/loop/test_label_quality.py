@@ -120,16 +120,6 @@ def test_where_nothing_was_predicted_nothing_is_suspicious() -> None:
     assert kinds(replace(case, label=nothing, proposal=nothing, prediction=nothing)) == set()
 
 
-def test_one_model_alone_contradicts_no_mass() -> None:
-    """It may miss and invent masses, and correcting that is what readers are for."""
-    case = drawn()
-    forgotten = replace(case, label=without_mass(case))
-    assert kinds(forgotten) == {"empty"}
-    assert kinds(replace(forgotten, two_models=False)) == set()
-    moved = replace(case, label=np.roll(case.label, 4, axis=0), two_models=False)
-    assert "shifted" in kinds(moved)
-
-
 def test_arrays_of_different_shapes_are_refused() -> None:
     case = drawn()
     with pytest.raises(GeometryError, match="expected one shape of three axes"):

@@ -21,6 +21,7 @@ from lib.registry.versions import LabelUsed, SuspectedLabel, TrainingRun, Versio
 from lib.store.cohort import CohortStore
 
 RULE = LabelRule()
+OLDEST = Witness(version="v0", weights=Path("v0"))
 OLD = Witness(version="v1", weights=Path("v1"))
 NEW = Witness(version="v2", weights=Path("v2"), learned_from=frozenset({"P1_CP"}))
 
@@ -60,7 +61,7 @@ def test_a_label_that_fits_better_elsewhere_is_held_listed_and_released(
     reviews: LabelReviews, cases: list[LabelledImage], said: list[AuditEvent]
 ) -> None:
     models = Models("P2_CP")
-    review_new("CP", cases, reviews, [NEW, OLD], models, RULE)
+    review_new("CP", cases, reviews, [OLD, OLDEST], models, RULE)
     used, suspected = sorted_out(cases, reviews.of("CP"), RULE)
     assert [case.image_id for case in used] == ["P1_CP", "P3_CP"]
     (listed,) = suspected
@@ -79,7 +80,7 @@ def test_a_down_weighted_label_teaches_less_and_judges_as_before(
     reviews: LabelReviews, cases: list[LabelledImage]
 ) -> None:
     rule = LabelRule(action="down-weight", weight=0.25)
-    review_new("CP", cases, reviews, [OLD], Models("P2_CP"), rule)
+    review_new("CP", cases, reviews, [OLDEST, OLD], Models("P2_CP"), rule)
     used, suspected = sorted_out(cases, reviews.of("CP"), rule)
     assert {case.image_id: case.weight for case in used} == {"P1_CP": 1.0, "P2_CP": 0.25, "P3_CP": 1.0}
     assert [(one.image_id, one.became, one.weight) for one in suspected] == [("P2_CP", "down-weight", 0.25)]
@@ -90,26 +91,28 @@ def test_a_version_is_judged_once_and_a_corrected_label_again(
 ) -> None:
     models = Models("P2_CP")
     for _ in range(2):
-        review_new("CP", cases, reviews, [OLD], models, RULE)
-    assert models.asked == [("v1", "P1_CP"), ("v1", "P2_CP"), ("v1", "P3_CP")]
+        review_new("CP", cases, reviews, [OLDEST, OLD], models, RULE)
+    images = [case.image_id for case in cases]
+    assert models.asked == [(version, image) for image in images for version in ("v0", "v1")]
     corrected = [replace(case, label_sha256="new") if case.image_id == "P2_CP" else case for case in cases]
     models.wrong = ""
-    review_new("CP", corrected, reviews, [OLD], models, RULE)
-    assert models.asked[3:] == [("v1", "P2_CP")]
+    review_new("CP", corrected, reviews, [OLDEST, OLD], models, RULE)
+    assert models.asked[6:] == [("v0", "P2_CP"), ("v1", "P2_CP")]
     assert reviews.open() == []
     assert len(sorted_out(corrected, reviews.of("CP"), RULE)[0]) == 3
 
 
-def test_without_a_model_that_can_be_asked_every_label_is_used(
-    reviews: LabelReviews, cases: list[LabelledImage]
+@pytest.mark.parametrize("known", [[], [OLD], [NEW]])
+def test_without_two_models_that_can_be_asked_a_label_is_used_and_judged_another_time(
+    reviews: LabelReviews, cases: list[LabelledImage], known: list[Witness]
 ) -> None:
-    review_new("CP", cases, reviews, [], Models("P2_CP"), RULE)
+    review_new("CP", cases, reviews, known, Models("P2_CP"), RULE)
     assert sorted_out(cases, reviews.of("CP"), RULE) == (cases, [])
-    assert {one.compared_with for one in reviews.of("CP")} == {()}
+    assert reviews.of("CP") == []
 
 
 def test_a_release_needs_a_suspicious_label_and_a_reason(reviews: LabelReviews, cases: list[LabelledImage]) -> None:
-    review_new("CP", cases, reviews, [OLD], Models("P2_CP"), RULE)
+    review_new("CP", cases, reviews, [OLDEST, OLD], Models("P2_CP"), RULE)
     with pytest.raises(UnknownImageError, match="no suspicious label"):
         reviews.release("P1_CP", who="r", why="it is right")
     with pytest.raises(BadRequestError, match="reason is empty"):
@@ -130,7 +133,7 @@ def test_only_models_that_never_learned_from_the_patient_are_asked_the_proposing
     cases: list[LabelledImage],
 ) -> None:
     patient_of = {case.image_id: case.patient_id for case in cases}
-    known = [NEW, OLD, Witness(version="v0", weights=Path("v0"))]
+    known = [NEW, OLD, OLDEST]
     one, two, _ = cases
     assert [found.version for found in witnesses_of(one, known, patient_of)] == ["v1", "v0"]
     assert [found.version for found in witnesses_of(two, known, patient_of)] == ["v2", "v1"]

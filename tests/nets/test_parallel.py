@@ -45,6 +45,7 @@ def kill_one_worker(_: EpochReport) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_worker_ends_the_run_and_the_next_one_ends_as_torchrun_does_without_a_kill(
     make_cases: Make, tiny_plan: Plan, tmp_path: Path
 ) -> None:

@@ -14,8 +14,9 @@ from lib.domain.records import LabelledImage
 from lib.nets import trainee
 from lib.nets.cases import Batch, cut_batch, placed, read_cases
 from lib.nets.fit import fit
-from lib.nets.networks import Plan, build_network
-from lib.nets.trainee import FitSettings, Trainee, state_of
+from lib.nets.losses import partial_dice_ce
+from lib.nets.networks import LoadedWeights, Plan, build_network
+from lib.nets.trainee import FREEZABLE, FitSettings, Trainee, state_of
 
 Make = Callable[..., list[LabelledImage]]
 SETTINGS = FitSettings(epochs=1, steps_per_epoch=3, batch_size=4, device="cpu")
@@ -52,18 +53,37 @@ def test_when_half_a_batch_is_too_much_as_well_the_error_says_what_to_change(
     assert sizes == [4, 2]
 
 
-def test_a_batch_that_is_not_finite_changes_no_weight(
+def test_what_is_frozen_stays_and_the_rest_learns(
+    make_cases: Make, tiny_plan: Plan, tiny_weights: LoadedWeights
+) -> None:
+    settings = replace(SETTINGS, batch_size=1, freeze="encoder")
+    result = fit(make_cases(1), [], tiny_plan, settings, start_from=tiny_weights)
+    frozen = FREEZABLE["encoder"]
+    changed = {name for name, tensor in result.state.items() if not torch.equal(tensor, tiny_weights.state[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith(frozen)]
+    assert any(name.startswith(frozen) for name in result.state)
+
+
+def test_every_part_that_can_be_frozen_is_part_of_the_network(tiny_plan: Plan) -> None:
+    names = [name for name, _ in build_network(tiny_plan).named_parameters()]
+    for prefix in (prefix for part in FREEZABLE.values() for prefix in part):
+        assert any(name.startswith(prefix) for name in names), prefix
+
+
+def test_freezing_what_there_is_not_is_refused(make_cases: Make, tiny_plan: Plan) -> None:
+    with pytest.raises(BadRequestError, match="encoder and bottleneck"):
+        fit(make_cases(1), [], tiny_plan, replace(SETTINGS, freeze="decoder"))
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight(
     make_cases: Make, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(cases: object, plan: Plan, size: int, generator: torch.Generator) -> Batch:
-        batch = cut_batch(cases, plan, size, generator)  # type: ignore[arg-type]
-        return replace(batch, image=batch.image * torch.nan)
-
     cases = read_cases(make_cases(1), tiny_plan)
     run = Trainee(tiny_plan, SETTINGS, build_network(tiny_plan), time.monotonic())
     run.step(cases)
     before = state_of(run.network)
-    monkeypatch.setattr(trainee, "cut_batch", broken)
+    monkeypatch.setattr(trainee, "partial_dice_ce", lambda *given: partial_dice_ce(*given) * torch.nan)
     assert not torch.isfinite(run.step(cases))
     assert all(torch.equal(tensor, before[name]) for name, tensor in state_of(run.network).items())
     monkeypatch.undo()

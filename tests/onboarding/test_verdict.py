@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lib.domain.records import CaseScore, LabelledImage, PromotionDecision
+from lib.domain.records import CaseScore, PromotionDecision
 from lib.loop.splits import side_of
 from lib.onboarding.choose import JUDGES_EVERY, Zero, choose_patients
-from lib.onboarding.rehearsal import rehearsal
 from lib.onboarding.verdict import by_scanner, recovered, with_labels, without_labels
 
 PROMOTED = PromotionDecision(verdict="promote", reason="better")
@@ -108,25 +107,3 @@ def test_the_chosen_are_unlike_each_other() -> None:
     images = [*near, zero(far, features=(5.0, 5.0))]
     chosen = choose_patients(images, 2)
     assert f"N{far}" in {choice.patient_id for choice in chosen}
-
-
-def case(image_id: str, model: str, tmp_path) -> LabelledImage:
-    path = tmp_path / image_id
-    return LabelledImage(
-        image_id=image_id, patient_id=image_id, image=path, label=path, drawn=frozenset({"mass"}), scanner_model=model
-    )
-
-
-def test_rehearsal_gives_the_new_scanner_its_share_and_crowds_no_old_one_out(tmp_path) -> None:
-    old = [case(f"A{number:02d}", "Common", tmp_path) for number in range(50)]
-    rare = [case(f"B{number}", "Rare", tmp_path) for number in range(3)]
-    new = [case(f"N{number}", "New", tmp_path) for number in range(5)]
-    mixed = rehearsal([*old, *rare, *new], {one.image_id for one in new}, most_old=20)
-    assert sum(one.scanner_model == "New" for one in mixed) == 20
-    assert sum(one.scanner_model == "Rare" for one in mixed) == 3
-    assert len(mixed) == 40
-
-
-def test_rehearsal_without_old_labels_is_the_new_ones_once(tmp_path) -> None:
-    new = [case(f"N{number}", "New", tmp_path) for number in range(5)]
-    assert rehearsal(new, {one.image_id for one in new}) == new

@@ -125,15 +125,16 @@ def measure(door: TheDoor, image: str, meta: Meta, mask: Mask) -> dict[str, Any]
 
 def _image(door: Door, sequence: str, planes: ImagePlanes) -> dict[str, Any]:
     datastore = door.app.datastore()
-    shown = datastore.get_image_info(planes.image_id).get("strategy") or {}
-    latest = max(shown.values(), key=lambda entry: entry.get("ts", 0), default={}) if isinstance(shown, Mapping) else {}
+    shown = datastore.get_image_info(planes.image_id).get("strategy")
+    sampled = [one for one in shown.values() if isinstance(one, dict)] if isinstance(shown, dict) else []
+    latest: dict[str, Any] = max(sampled, key=lambda one: one.get("ts", 0), default={})
     return {
         "image": planes.image_id,
         "series": planes.series_uid,
         "sequence": sequence,
         "title": SEQUENCES[sequence].title if sequence in SEQUENCES else "",
         "labelled": FINAL in datastore.get_labels_by_image_id(planes.image_id),
-        "reason": str(latest.get("reason", "")),
+        "reason": str(latest.get("reason") or ""),
         "keys": list(planes.keys),
     }
 

@@ -45,27 +45,27 @@ class RenalPanel extends HTMLElement {
     this.size = el('input', { type: 'range', id: 'renal-size', min: 1, max: 25, value: 5, oninput: () => this.resize(0) });
     this.sizeText = el('output', { for: 'renal-size' }, '5 mm');
     this.structures = el('div.r-row.structures', { role: 'radiogroup', 'aria-label': 'Structure' }, (cases.current?.structures ?? []).map(row => this.structureButton(row)));
-    this.drawn = el('div.r-row', { role: 'group', 'aria-label': 'What this label covers' }, (cases.current?.structures ?? []).map(row =>
-      el('label.check', {}, el('input', { type: 'checkbox', name: row.name, checked: true }), row.title)));
+    this.drawn = el('div.r-row.structures', { role: 'group', 'aria-label': 'What this label covers' }, el('span.quiet', {}, 'Covers'), (cases.current?.structures ?? []).map(row =>
+      el('label.check', {}, el('input', { type: 'checkbox', name: row.name, checked: true }), row.name)));
     this.append(
       el('section', { 'aria-label': 'Case' }, part('about')),
       el('section', { 'aria-label': 'Proposal' },
-        el('div.r-row', {}, button('propose', 'Propose', 'P', () => this.propose(), 'button.primary')), part('told')),
-      el('section', { 'aria-label': 'Masses' }, el('h2', {}, 'Masses'), part('masses')),
-      el('section', { 'aria-label': 'Correct' }, el('h2', {}, 'Correct'), this.structures,
+        el('div.r-row', {}, button('propose', 'Propose', 'P', () => this.propose(), 'button.primary'), part('told', { class: 'told' }))),
+      el('section', { 'aria-label': 'Masses' }, part('masses')),
+      el('section', { 'aria-label': 'Correct' }, this.structures,
         el('div.r-row', { role: 'group', 'aria-label': 'Tools' },
           button('brush', 'Brush', 'B', () => this.use('brush')), button('eraser', 'Eraser', 'E', () => this.use('eraser')),
           button('look', 'Look', 'L', () => this.use('look'))),
         el('div.r-row', { role: 'group', 'aria-label': 'Clicks' },
-          button('add', 'Click: belongs', '+', () => this.use('add')), button('away', 'Click: does not', '-', () => this.use('away'))),
+          button('add', 'Click to add', '+', () => this.use('add')), button('away', 'Click to remove', '-', () => this.use('away'))),
         el('label.r-row', { for: 'renal-size' }, 'Brush', this.size, this.sizeText),
         el('div.r-row', {}, button('undo', 'Undo', 'Z', () => viewer.undo()), button('redo', 'Redo', 'Y', () => viewer.redo()),
           button('hide', 'Hide', 'H', () => this.press('hide', viewer.toggleHidden())), button('outline', 'Outline', 'O', () => this.press('outline', viewer.toggleOutlined())))),
       el('section.end', { 'aria-label': 'Finish' },
         part('status', { role: 'status', 'aria-live': 'polite', class: 'status', id: 'renal-status' }),
-        el('h2', {}, 'This label covers'), this.drawn,
-        el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary')),
-        el('div.r-row', {}, button('skip', 'Skip …', 'K', () => this.skip()), button('next', 'Next case', 'N', () => this.next()))),
+        this.drawn,
+        el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary'),
+          button('next', 'Next', 'N', () => this.next()), button('skip', 'Skip …', 'K', () => this.skip()))),
       el('details', {}, el('summary', {}, 'All shortcuts'), shortcuts.list())
     );
     this.show();
@@ -307,9 +307,9 @@ class RenalPanel extends HTMLElement {
   }
 
   massTable(entry) {
-    if (!entry?.loaded && !entry?.masses) return el('p.quiet', {}, 'Nothing drawn yet.');
+    if (!entry?.loaded && !entry?.masses) return el('p.quiet', {}, 'No mass yet: nothing is drawn.');
     if (!entry.masses?.length) return el('p.quiet', {}, 'No mass.');
-    const head = ['', 'Volume', 'Diameter', 'Side', 'Confidence'].map(title => el('th', { scope: 'col' }, title));
+    const head = ['Mass', 'Volume', 'Diameter', 'Side', 'Confidence'].map(title => el('th', { scope: 'col' }, title));
     const rows = entry.masses.map((mass, n) => {
       const confidence = mass.confidence ?? near(mass, entry.told?.masses)?.confidence;
       const go = el('button.number', { type: 'button', title: 'Show this mass (M: the next)', 'aria-label': `Show mass ${n + 1}`, onclick: () => viewer.goTo(mass.key) }, n + 1);
