@@ -156,7 +156,7 @@ def _is_elsewhere(url: str, hospital: Hospital) -> bool:
 
 def picture(page, name: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png")
+    (PICTURES / f"{name}.png").write_bytes(page.screenshot())  # by itself: playwright's own way leaves a thread
 
 
 def told(page) -> str:
