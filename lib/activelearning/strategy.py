@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from typing import Any
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from lib.activelearning.coverage import by_coverage
+from lib.activelearning.disagreement import by_disagreement
 from lib.activelearning.handout import pick
+from lib.activelearning.hybrid import by_all
 from lib.activelearning.random import at_random
+from lib.activelearning.uncertainty import by_uncertainty
 from lib.domain.errors import BadRequestError
 from lib.domain.records import Candidate, Priority
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
-from lib.store.worklist import Claims, WorkList
+from lib.store.worklist import Claims, State, WorkList
 
-Order = Callable[[Sequence[Candidate], Mapping[tuple[str, str, str], int], random.Random], list[Priority]]
+Order = Callable[[Sequence[Candidate], Sequence[Candidate], random.Random], list[Priority]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +33,50 @@ class OrderSpec:
     name: str
     title: str
     order: Order
+    by_chance: bool = False  # drawn anew each time
 
 
 ORDERS: dict[str, OrderSpec] = {
     row.name: row
     for row in (
-        OrderSpec(name="coverage", title="Least labelled centre, scanner and sequence first", order=by_coverage),
-        OrderSpec(name="random", title="Any case that has no label yet", order=at_random),
+        OrderSpec(name="hybrid", title="Uncertainty, coverage and disagreement together", order=by_all),
+        OrderSpec(name="uncertainty", title="What the network is least sure of first", order=by_uncertainty),
+        OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
+        OrderSpec(name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement),
+        OrderSpec(name="random", title="Any case that has no label yet", order=at_random, by_chance=True),
     )
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Images as they were in one state, and what was ranked of them since."""
+
+    state: State
+    waiting: list[Candidate]
+    labelled: list[Candidate]
+    ranked: dict[str, list[Priority]]
+
+
+class Queues:
+    """The orders of the images that wait, kept until images, labels or scores change: a click ranks nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, _Seen] = {}
+
+    def ranked(self, spec: OrderSpec, work: WorkList, tag: str = FINAL) -> list[Priority]:
+        """Images without a label in an order, the most useful first."""
+        with self._lock:
+            state = work.state()
+            seen = self._seen.get(tag)
+            if seen is None or seen.state != state:
+                seen = _Seen(state=state, waiting=work.candidates(tag), labelled=work.labelled(tag), ranked={})
+                if state[0].settled:  # else the next change might not show in it
+                    self._seen[tag] = seen
+            if spec.by_chance or spec.name not in seen.ranked:
+                seen.ranked[spec.name] = spec.order(seen.waiting, seen.labelled, random.Random())
+            return seen.ranked[spec.name]
 
 
 class NextCase(Strategy):
@@ -47,9 +86,9 @@ class NextCase(Strategy):
     case that the reader asks for, labelled or not), and ``skip`` with ``reason`` (an image to pass over first).
     """
 
-    def __init__(self, spec: OrderSpec) -> None:
+    def __init__(self, spec: OrderSpec, queues: Queues) -> None:
         super().__init__(spec.title)
-        self._order = spec.order
+        self._spec, self._queues = spec, queues
 
     def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, Any] | None:
         """Return the id of the reader's next image and the reason; None when nothing is left for them.
@@ -65,7 +104,7 @@ class NextCase(Strategy):
         if request.get("image") or request.get("patient_id"):
             return _asked_for(request, datastore, work, holder)
         tag = str(request.get("label_tag") or FINAL)
-        queue = self._order(work.candidates(tag), work.labelled_cells(tag), random.Random())
+        queue = self._queues.ranked(self._spec, work, tag)
         chosen: list[Priority] = []
 
         def choose(claims: Claims) -> str | None:
@@ -108,15 +147,16 @@ def _reason(request: Mapping[str, Any]) -> str:
     return reason
 
 
-def upcoming(store: CohortStore, count: int) -> list[str]:
+def upcoming(store: CohortStore, queues: Queues, count: int) -> list[str]:
     """Image ids that readers will most likely be given next by the default strategy, the nearest first.
 
     Args:
         store: Of the images.
+        queues: That readers are given from.
         count: How many to name beside the other sequences of the patients who are open.
     """
     work = WorkList(store)
-    queue = next(iter(ORDERS.values())).order(work.candidates(), work.labelled_cells(), random.Random(0))
+    queue = queues.ranked(next(iter(ORDERS.values())), work)
     held, opened = work.claims("").holders, work.open_patients()
     free = [case for case in queue if case.image_id not in held]
     near = sorted((case for case in free if case.patient_id in opened), key=lambda case: opened.index(case.patient_id))
@@ -124,6 +164,6 @@ def upcoming(store: CohortStore, count: int) -> list[str]:
     return [case.image_id for case in [*near, *far[:count]]]
 
 
-def strategies() -> dict[str, Strategy]:
+def strategies(queues: Queues) -> dict[str, Strategy]:
     """One per order; clients take the first unless told otherwise."""
-    return {spec.name: NextCase(spec) for spec in ORDERS.values()}
+    return {spec.name: NextCase(spec, queues) for spec in ORDERS.values()}

@@ -29,6 +29,7 @@ class Proposal:
         model_version: Version that the weight file carries.
         kidneys: How many were found beforehand.
         everywhere: Whether the whole field of view was searched, and not only around the kidneys.
+        uncertainty: How unsure the network is of a structure; decides what is labelled next, not shown.
         seconds: Time per stage.
     """
 
@@ -38,6 +39,7 @@ class Proposal:
     masses: tuple[MassMeasurement, ...]
     kidneys: int
     everywhere: bool
+    uncertainty: Mapping[str, float]
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
@@ -106,6 +108,7 @@ class Proposer:
             masses=tuple(measure_masses(prediction.label, prediction.certainty)),
             kidneys=prediction.kidneys,
             everywhere=prediction.everywhere,
+            uncertainty=prediction.uncertainty,
             seconds=prediction.seconds,
         )
 

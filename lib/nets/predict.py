@@ -26,6 +26,7 @@ from lib.nets.grids import Box, Spacing, from_working, mask_box, to_working
 from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.runtime import Runner, load_runner
 from lib.nets.windows import class_probabilities
+from lib.scoring.uncertainty import uncertainty
 
 FindKidneys = Callable[[Tensor, Spacing], list[Box]]
 
@@ -44,6 +45,7 @@ class Prediction:
             only structures that were found.
         kidneys: How many were found beforehand.
         everywhere: Whether the whole field of view was searched, and not only around the kidneys.
+        uncertainty: How unsure the network is of a structure, as ``lib.scoring.uncertainty`` measures it.
         seconds: Wall-clock time per stage.
     """
 
@@ -52,6 +54,7 @@ class Prediction:
     confidence: Mapping[str, float]
     kidneys: int
     everywhere: bool
+    uncertainty: Mapping[str, float]
     seconds: Mapping[str, float]
 
 
@@ -121,6 +124,7 @@ def predict_volume(
     marks.append(time.perf_counter())
     probabilities = class_probabilities(working.image, network, plan, boxes=boxes)
     marks.append(time.perf_counter())
+    doubt = uncertainty(probabilities.numpy(), plan.structures, plan.spacing_mm)
     probabilities = drop_specks(probabilities, plan, smallest_mass_mm3)
     classes, certainty = from_working(probabilities, working, canonical, plan.spacing_mm)
     data = from_canonical(label_values(plan)[classes.numpy()], volume)
@@ -133,6 +137,7 @@ def predict_volume(
         confidence=_confidence(probabilities, plan),
         kidneys=len(found),
         everywhere=not boxes,
+        uncertainty=doubt,
         seconds=dict(zip(("prepare", "find", "network", "restore"), took, strict=True)),
     )
 
