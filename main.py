@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
-from lib.activelearning.strategy import strategies, upcoming
+from lib.activelearning.strategy import Queues, strategies, upcoming
+from lib.configs.measuring import measure_waiting
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
 from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
@@ -30,6 +32,7 @@ from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
+from lib.infers.sequence import READERS_LABELS
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
 from lib.loop.repeat import Repeating
@@ -41,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
+MEASURE_AGAIN_S = 60.0
 DECIDE_AGAIN_S = 60.0
 
 
@@ -50,6 +54,7 @@ class RenalApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
         self.ahead: Repeating | None = None
+        self.queues = Queues()
         super().__init__(
             app_dir,
             studies,
@@ -69,7 +74,9 @@ class RenalApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
+        own = self.datastore().store.folder.own
+        carried = WaitingRoom(own / "propagated") if self.settings.propagate else None
+        return dict(infer_tasks(self.settings, WaitingRoom(own / "waiting"), carried))
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -77,7 +84,7 @@ class RenalApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
-        return strategies()
+        return strategies(self.queues)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Propose a label for an image of the datastore, or for an uploaded one."""
@@ -91,12 +98,25 @@ class RenalApp(MONAILabelApp):
             raise BadRequestError(msg)
         if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
-        info = (datastore or self.datastore()).get_image_info(request["image"])
-        result = dict(super().infer({**request, "image_info": info}, datastore))
+        store = datastore or self.datastore()
+        known = {
+            "image_info": store.get_image_info(request["image"]),
+            READERS_LABELS: store.store.examined_with(request["image"]),
+        }
+        result = dict(super().infer({**request, **known}, datastore))
         self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Choose a reader's next image; say whether its proposal waits already, and which model made that."""
+        found = dict(super().next_sample(request) or {})
+        task = self._infers[AUTO]
+        if found and task.is_valid():
+            store = self.datastore().store
+            found["proposal"] = task.waiting(store.image_path(found["id"]), store.shown(found["id"]))
+        return found
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
         """Let go of a submitted image."""
@@ -135,9 +155,13 @@ class RenalApp(MONAILabelApp):
         gc.collect()
         gc.freeze()  # hundreds of thousands of objects that stay: walking them held up a request now and then
         if self.settings.ahead:
-            ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            coming = partial(upcoming, self.datastore().store, self.queues, self.settings.ahead)
+            ahead = AheadOfReaders(coming, self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        if self.settings.measure:
+            measure = measure_waiting(self.datastore(), self._infers[AUTO], self.settings.models())
+            Repeating("measuring what waits", measure, MEASURE_AGAIN_S).start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
             Repeating("retraining", schedule, DECIDE_AGAIN_S).start()
@@ -157,4 +181,5 @@ class RenalApp(MONAILabelApp):
         """Let the proposal of an image wait for its reader."""
         datastore, task = self.datastore(), self._infers[AUTO]
         if task.is_valid():
-            task.prepare(Path(datastore.get_image_uri(image_id)), datastore.get_image_info(image_id))
+            path, info = Path(datastore.get_image_uri(image_id)), datastore.get_image_info(image_id)
+            task.prepare(path, info, datastore.store.examined_with(image_id))

@@ -46,13 +46,13 @@ from lib.scoring.uncertainty import uncertainty
 
 CODES = ("NP", "DP")
 SIZE = Size(matrix=(80, 72, 24), fine_mm=(4.0, 4.0, 5.0))
-POOL, TEST, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 32, 20, 3, 6, 2, 6
+POOL, TEST, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 26, 16, 3, 5, 2, 5
 RANDOM, FOREGROUND = "random", "foreground"
 LOOKING = ("hybrid", "uncertainty", "disagreement")  # strategies that look at proposals
 MARGIN_MM = 15.0  # of the kidney boxes
 SIGMAS = (0.7, 1.5, 3.0)
 BRIGHT = 92.0  # percentile of a box's intensities that stands for the kidney
-TREES, LEAF = 24, 4
+TREES, LEAF = 16, 4
 MASS_VOXELS, OTHER_VOXELS = 600, 100  # of an image and class, at most, that the learner sees
 
 
@@ -125,7 +125,7 @@ def simulate(seed: int):
 
 
 def _draws(name: str) -> int:
-    return RANDOM_DRAWS if name in (RANDOM, FOREGROUND) else 1
+    return RANDOM_DRAWS if name == RANDOM else 1
 
 
 def cohort(seed: int, numbers: Sequence[int]) -> Patients:

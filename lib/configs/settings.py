@@ -33,6 +33,8 @@ class Settings:
         salt: Of the patient split; set once, before the first training.
         minutes: Longest training run, unless the request says otherwise.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
+        propagate: Whether readers' labels are carried over to the other sequences of an examination.
+        measure: Whether images that wait are measured in the background, for the strategies that look at proposals.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
         gate: Which challenger goes live; settings ``gate_...``.
@@ -46,6 +48,8 @@ class Settings:
     salt: str = DEFAULT_SALT
     minutes: float = 30.0
     ahead: int = 3
+    propagate: bool = True
+    measure: bool = True
     schedule: bool = True
     store: str = ""
     gate: GateRule = field(default_factory=GateRule)
@@ -70,6 +74,8 @@ class Settings:
             store=given.get("store", cls().store),
             minutes=_minutes(given.get("minutes", str(cls().minutes))),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
+            propagate=_switch("propagate", given.get("propagate", "on")),
+            measure=_switch("measure", given.get("measure", "on")),
             schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),
             retraining=read_rule(RetrainRule, "retrain", look_up),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from lib.domain.cohort import study_number
 from lib.store.cohort import FINAL, CohortStore, has_label
 from lib.store.index import ImageRow, ScoreRow
 
@@ -20,10 +21,10 @@ class ImageScores:
     """What was measured on one image.
 
     Attributes:
-        made_from: Identifies image and weights; another one makes the scores stale.
+        made_from: Identifies the examination's images and the weights; another one makes the scores stale.
         model_version: Of the model that proposed.
         uncertainty: By structure.
-        disagreement: By structure; empty when the patient has no other image.
+        disagreement: By structure; empty when the examination has no other image.
     """
 
     image_id: str
@@ -55,15 +56,14 @@ def scored_from(store: CohortStore) -> dict[str, str]:
         return dict(session.execute(select(ScoreRow.image_id, ScoreRow.made_from)).tuples().all())
 
 
-def waiting_patients(store: CohortStore) -> dict[str, list[str]]:
-    """Images of every patient who has one without a final label, the labelled ones too; by patient."""
+def waiting_examinations(store: CohortStore) -> list[list[str]]:
+    """Images of every examination of a patient who has an image without a final label, the labelled ones too."""
     store.follow()
     unlabelled = select(ImageRow.patient_id).where(ImageRow.present & ~has_label(FINAL))
-    query = select(ImageRow.patient_id, ImageRow.image_id).where(
-        ImageRow.present & ImageRow.patient_id.in_(unlabelled)
-    )
-    found: dict[str, list[str]] = {}
+    columns = (ImageRow.patient_id, ImageRow.study, ImageRow.image_id)
+    query = select(*columns).where(ImageRow.present & ImageRow.patient_id.in_(unlabelled)).order_by(ImageRow.image_id)
+    found: dict[tuple[str, str, int], list[str]] = {}
     with store.index.read() as session:
-        for patient, image in session.execute(query.order_by(ImageRow.patient_id, ImageRow.image_id)):
-            found.setdefault(patient, []).append(image)
-    return found
+        for patient, study, image in session.execute(query):
+            found.setdefault((patient, study, study_number(image)), []).append(image)
+    return list(found.values())

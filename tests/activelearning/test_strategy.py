@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.activelearning.strategy import ORDERS, NextCase, upcoming
+from lib.activelearning.strategy import ORDERS, NextCase, Queues, upcoming
 from lib.domain.errors import BadRequestError, LeasedError, UnknownImageError
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
@@ -26,7 +26,7 @@ def datastore(make_cohort: Callable[..., Path]) -> Iterator[CohortDatastore]:
 def asks(
     datastore: CohortDatastore, who: str = "", strategy: str = "coverage", **request: str
 ) -> dict[str, Any] | None:
-    return NextCase(ORDERS[strategy])({"client_id": who, **request}, datastore)
+    return NextCase(ORDERS[strategy], Queues())({"client_id": who, **request}, datastore)
 
 
 @pytest.mark.parametrize("strategy", ORDERS)
@@ -113,8 +113,8 @@ def test_when_everything_is_labelled_there_is_no_next_case(datastore: CohortData
 
 
 def test_what_comes_next_by_default_is_told_beforehand(datastore: CohortDatastore) -> None:
-    assert len(upcoming(datastore.store, 2)) == 2
-    expected = upcoming(datastore.store, 1)
+    assert len(upcoming(datastore.store, Queues(), 2)) == 2
+    expected = upcoming(datastore.store, Queues(), 1)
     found = asks(datastore, "ann", strategy=next(iter(ORDERS)))
     assert found is not None
     assert [found["id"]] == expected
@@ -122,6 +122,6 @@ def test_what_comes_next_by_default_is_told_beforehand(datastore: CohortDatastor
 
 def test_the_other_sequences_of_an_open_patient_are_upcoming_first(datastore: CohortDatastore) -> None:
     asks(datastore, "ann", image="P3_NP")
-    assert upcoming(datastore.store, 0) == ["P3_CP"]
-    assert upcoming(datastore.store, 1)[0] == "P3_CP"
-    assert "P3_NP" not in upcoming(datastore.store, 9)
+    assert upcoming(datastore.store, Queues(), 0) == ["P3_CP"]
+    assert upcoming(datastore.store, Queues(), 1)[0] == "P3_CP"
+    assert "P3_NP" not in upcoming(datastore.store, Queues(), 9)
