@@ -1,10 +1,10 @@
 r"""Which order of work teaches most: simulated learning from cold start, every strategy against random.
 
-    python -m benchmarks.simulate_learning --seeds 11 12 13 14 --json rows.json
+    python -m benchmarks.simulate_learning cohort --seeds 1 2 3 4 --json rows.json     # makes the cohort first
     python -m benchmarks.simulate_learning --summary rows.json --plot curves.png
 
-Per seed a pool and a test cohort of other patients are drawn (phantoms of every vendor, as they come, two sequences).
-A strategy picks patients in batches, as the server does with ``ORDERS``; the simulated reader labels both sequences of
+One cohort of coarse phantoms (every vendor, as they come; two sequences) is split anew with every seed into a pool and
+test patients. A strategy picks patients in batches, as the server does with ``ORDERS``; the simulated reader labels both sequences of
 each from the current proposal (benchmarks/simulated_reader.py counts the minutes); the learner is trained anew.
 
 The learner is a stand-in: a forest of extremely randomised trees per sequence, over smoothed intensities inside the
@@ -22,7 +22,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,26 +33,28 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from benchmarks.learning_report import plot, summary
 from benchmarks.simulated_reader import minutes
-from lib.activelearning.strategy import ORDERS
-from lib.domain.records import Candidate
+from lib.activelearning.orders import ORDERS
+from lib.domain.cohort import read_cohort
+from lib.domain.records import Candidate, CaseRecord
 from lib.domain.structures import MASS, STRUCTURE_NAMES
 from lib.imaging.metrics import dice
 from lib.imaging.shapes import Box, box_around
-from lib.imaging.volume import Volume
+from lib.imaging.volume import Volume, read_label, read_volume
 from lib.loop.propagate import propagate, regions_of
-from lib.phantom.cohort import Case, Size, make_case
+from lib.phantom.cohort import Size, generate_cohort
 from lib.scoring.disagreement import disagreement
 from lib.scoring.uncertainty import uncertainty
 
 CODES = ("NP", "DP")
 SIZE = Size(matrix=(80, 72, 24), fine_mm=(4.0, 4.0, 5.0))
-POOL, TEST, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 26, 16, 3, 5, 2, 5
+PATIENTS, SEED = 36, 901
+POOL, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 24, 3, 5, 2, 4
 RANDOM, FOREGROUND = "random", "foreground"
 LOOKING = ("hybrid", "uncertainty", "disagreement")  # strategies that look at proposals
 MARGIN_MM = 15.0  # of the kidney boxes
 SIGMAS = (0.7, 1.5, 3.0)
 BRIGHT = 92.0  # percentile of a box's intensities that stands for the kidney
-TREES, LEAF = 16, 4
+TREES, LEAF = 12, 4
 MASS_VOXELS, OTHER_VOXELS = 600, 100  # of an image and class, at most, that the learner sees
 
 
@@ -60,7 +62,9 @@ MASS_VOXELS, OTHER_VOXELS = 600, 100  # of an image and class, at most, that the
 class Image:
     """One image, ready for the learner: what it sees of every kidney box is computed once."""
 
-    case: Case
+    record: CaseRecord
+    image: Volume
+    truth: Volume
     boxes: Sequence[Box]
     seen: Sequence[NDArray[np.float32]]  # per box, (voxels, features)
 
@@ -79,6 +83,7 @@ Learner = dict[str, ExtraTreesClassifier]
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("cohort", type=Path, nargs="?", help="folder of phantoms; made when it does not exist")
     options.add_argument("--seeds", type=int, nargs="+", default=[])
     options.add_argument("--json", type=Path, help="write every row here, after each round")
     options.add_argument("--summary", type=Path, nargs="+", help="print the figures of rows that were written")
@@ -91,17 +96,20 @@ def main() -> None:
             plot(rows, given.plot)
         return
     rows = []
+    everyone = cohort(given.cohort)
     for seed in given.seeds:
-        for row in simulate(seed):
+        for row in simulate(seed, everyone):
             rows.append(row)
             if given.json:
                 given.json.write_text(json.dumps(rows))
     print(summary(rows))
 
 
-def simulate(seed: int):
-    """Every strategy on one seed's patients, then all of the pool, then what a second sequence costs."""
-    pool, test = (cohort(seed, range(first, first + count)) for first, count in ((0, POOL), (POOL, TEST)))
+def simulate(seed: int, everyone: Patients) -> Iterator[dict]:
+    """Every strategy on one split, then all of the pool, then what a second sequence costs."""
+    mixed = random.Random(seed).sample(sorted(everyone), len(everyone))
+    pool = {one: everyone[one] for one in mixed[:POOL]}
+    test = {one: everyone[one] for one in mixed[POOL:] if (everyone[one][0].truth.data == MASS).any()}
     learner: Learner = {}
     arms = [(name, draw) for name in [*ORDERS, FOREGROUND] for draw in range(_draws(name))]
     for name, draw in arms:
@@ -118,7 +126,7 @@ def simulate(seed: int):
             row = {"seed": seed, "strategy": name, "draw": draw, "patients": len(labelled), "minutes": spent}
             yield row | {"cpu_s": time.process_time() - started, "scores": scores(learner, test)}
     everything = train(list(pool.values()), seed)
-    drawn = sum(minutes(image.case.label.data) for images in pool.values() for image in images)
+    drawn = sum(minutes(image.truth.data) for images in pool.values() for image in images)
     row = {"seed": seed, "strategy": "all", "draw": 0, "patients": len(pool), "minutes": drawn}
     yield row | {"scores": scores(everything, test)}
     yield from second_sequence(seed, learner, test)
@@ -128,18 +136,22 @@ def _draws(name: str) -> int:
     return RANDOM_DRAWS if name == RANDOM else 1
 
 
-def cohort(seed: int, numbers: Sequence[int]) -> Patients:
+def cohort(folder: Path) -> Patients:
     """Patients with both sequences."""
-    images = [ready(make_case(seed, number, code, size=SIZE)) for number in numbers for code in CODES]
+    if not folder.exists():
+        generate_cohort(folder, patients=PATIENTS, seed=SEED, sequences=CODES, size=SIZE)
     found: Patients = {}
-    for image in images:
-        found.setdefault(image.case.record.patient_id, []).append(image)
+    for record in read_cohort(folder):
+        image = read_volume(folder / f"{record.image_id}.nii.gz")
+        truth = read_label(folder / "labels" / "final" / f"{record.image_id}.nii.gz")
+        found.setdefault(record.patient_id, []).append(ready(record, image, truth))
     return found
 
 
-def ready(case: Case) -> Image:
-    boxes = [box_around(region, case.label.spacing_mm, MARGIN_MM) for region in regions_of(case.label)]
-    return Image(case=case, boxes=boxes, seen=[_features(case.image.data[box]) for box in boxes])
+def ready(record: CaseRecord, image: Volume, truth: Volume) -> Image:
+    boxes = [box_around(region, truth.spacing_mm, MARGIN_MM) for region in regions_of(truth)]
+    seen = [_features(image.data[box]) for box in boxes]
+    return Image(record=record, image=image, truth=truth, boxes=boxes, seen=seen)
 
 
 def _features(data: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -161,7 +173,7 @@ def train(patients: Sequence[Sequence[Image]], seed: int) -> Learner:
     """A forest per sequence, on some voxels of every structure."""
     learner: Learner = {}
     for code in CODES:
-        images = [image for one in patients for image in one if image.case.record.sequence == code]
+        images = [image for one in patients for image in one if image.record.sequence == code]
         rng = np.random.default_rng(seed)
         parts = [_some(image, place, rng) for image in images for place in range(len(image.boxes))]
         forest = ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, random_state=seed, n_jobs=1)
@@ -170,7 +182,7 @@ def train(patients: Sequence[Sequence[Image]], seed: int) -> Learner:
 
 
 def _some(image: Image, place: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    values = image.case.label.data[image.boxes[place]].ravel()
+    values = image.truth.data[image.boxes[place]].ravel()
     kept = []
     for value in np.unique(values):
         voxels = np.flatnonzero(values == value)
@@ -182,7 +194,7 @@ def _some(image: Image, place: int, rng: np.random.Generator) -> tuple[NDArray[n
 
 def guess(learner: Learner, image: Image) -> Guess:
     """Probabilities inside the kidney boxes, background elsewhere; the label, and the doubt as the app measures it."""
-    forest, grid = learner[image.case.record.sequence], image.case.label
+    forest, grid = learner[image.record.sequence], image.truth
     chances = np.zeros((1 + len(STRUCTURE_NAMES), *grid.shape), np.float32)
     chances[0] = 1
     for box, seen in zip(image.boxes, image.seen, strict=True):
@@ -195,12 +207,12 @@ def guess(learner: Learner, image: Image) -> Guess:
 
 
 def guess_all(learner: Learner, patients: Patients) -> dict[str, Guess]:
-    return {image.case.record.image_id: guess(learner, image) for one in patients.values() for image in one}
+    return {image.record.image_id: guess(learner, image) for one in patients.values() for image in one}
 
 
 def _cost(learner: Learner, image: Image) -> float:
     """Minutes for one image: drawn from scratch at the cold start, else corrected from the learner's proposal."""
-    return minutes(image.case.label.data, guess(learner, image).label.data if learner else None)
+    return minutes(image.truth.data, guess(learner, image).label.data if learner else None)
 
 
 def pick(
@@ -213,7 +225,7 @@ def pick(
     apart: dict[str, dict[str, float]] = {}
     if guesses and name in ("disagreement", "hybrid"):
         for patient in left:
-            names = [image.case.record.image_id for image in pool[patient]]
+            names = [image.record.image_id for image in pool[patient]]
             apart |= disagreement({one: guesses[one].label for one in names})
     waiting = [_candidate(image, guesses, apart) for patient in left for image in pool[patient]]
     done = [_candidate(image, {}, {}) for patient in labelled for image in pool[patient]]
@@ -222,7 +234,7 @@ def pick(
 
 
 def _candidate(image: Image, guesses: dict[str, Guess], apart: dict[str, dict[str, float]]) -> Candidate:
-    record = image.case.record
+    record = image.record
     plain = Candidate(
         image_id=record.image_id,
         patient_id=record.patient_id,
@@ -236,34 +248,32 @@ def _candidate(image: Image, guesses: dict[str, Guess], apart: dict[str, dict[st
 
 def _foreground(pool: Patients, left: Sequence[str], rng: random.Random) -> list[str]:
     mixed = rng.sample(left, len(left))
-    with_mass = [one for one in mixed if (pool[one][0].case.label.data == MASS).any()]
+    with_mass = [one for one in mixed if (pool[one][0].truth.data == MASS).any()]
     first = with_mass[: -(-2 * BATCH // 3)]
     return [*first, *(one for one in mixed if one not in first)][:BATCH]
 
 
 def scores(learner: Learner, test: Patients) -> dict[str, dict[str, float]]:
-    """Per test patient with a mass: mean mass DSC and share of images on which it is found; of all, false voxels."""
+    """Per test patient: mean mass DSC, and share of the images on which the mass is found."""
     found: dict[str, dict[str, float]] = {}
     for patient, images in test.items():
-        masks = [(guess(learner, image).label.data == MASS, image.case.label.data == MASS) for image in images]
-        if masks[0][1].any():
-            found[patient] = {
-                "dice": float(np.mean([dice(mine, true) or 0.0 for mine, true in masks])),
-                "found": float(np.mean([bool((mine & true).any()) for mine, true in masks])),
-            }
+        masks = [(guess(learner, image).label.data == MASS, image.truth.data == MASS) for image in images]
+        found[patient] = {
+            "dice": float(np.mean([dice(mine, true) or 0.0 for mine, true in masks])),
+            "found": float(np.mean([bool((mine & true).any()) for mine, true in masks])),
+        }
     return found
 
 
-def second_sequence(seed: int, learner: Learner, test: Patients):
+def second_sequence(seed: int, learner: Learner, test: Patients) -> Iterator[dict]:
     """Minutes for NP once CP is labelled: from scratch, from the learner's proposal, from what propagation gives."""
-    with_mass = [images for images in test.values() if (images[0].case.label.data == MASS).any()]
-    for source, target in with_mass[:CARRIED]:
-        truth, own = target.case.label, guess(learner, target).label
-        given = propagate(source.case.label, source.case.image, target.case.image, proposal=own).label
+    for source, target in list(test.values())[:CARRIED]:
+        truth, own = target.truth, guess(learner, target).label
+        given = propagate(source.truth, source.image, target.image, proposal=own).label
         ways = {"scratch": None, "network": own, "propagated": given or own}
         yield {
             "seed": seed,
-            "patient": target.case.record.patient_id,
+            "patient": target.record.patient_id,
             "carried": given is not None,
             "minutes": {way: minutes(truth.data, label and label.data) for way, label in ways.items()},
             "dice": {

@@ -1,53 +1,26 @@
-"""MONAI Label's strategies: one adapter, and a table of orders."""
+"""MONAI Label's strategies: one adapter over the table of orders."""
 
 from __future__ import annotations
 
 import random
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lib.activelearning.coverage import by_coverage
-from lib.activelearning.disagreement import by_disagreement
 from lib.activelearning.handout import pick
-from lib.activelearning.hybrid import by_all
-from lib.activelearning.random import at_random
-from lib.activelearning.uncertainty import by_uncertainty
+from lib.activelearning.orders import DEFAULT, ORDERS, OrderSpec
 from lib.domain.errors import BadRequestError
 from lib.domain.records import Candidate, Priority
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import Claims, State, WorkList
 
-Order = Callable[[Sequence[Candidate], Sequence[Candidate], random.Random], list[Priority]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderSpec:
-    """One row of the table: a strategy's name, what clients show, and its order."""
-
-    name: str
-    title: str
-    order: Order
-    by_chance: bool = False  # drawn anew each time
-
-
-ORDERS: dict[str, OrderSpec] = {
-    row.name: row
-    for row in (
-        OrderSpec(name="hybrid", title="Uncertainty, coverage and disagreement together", order=by_all),
-        OrderSpec(name="uncertainty", title="What the network is least sure of first", order=by_uncertainty),
-        OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
-        OrderSpec(name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement),
-        OrderSpec(name="random", title="Any case that has no label yet", order=at_random, by_chance=True),
-    )
-}
-
-
+ASKED_FOR = "asked for"
+REOPENED = "asked for; it has a label, and what is submitted becomes its next version"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     """Images as they were in one state, and what was ranked of them since."""
@@ -136,7 +109,9 @@ def _asked_for(
         free = [image for image in images if claims.holders.get(image, holder) == holder]
         return (free or images)[0]
 
-    return {"id": work.take(holder, choose), "reason": "asked for"}
+    chosen = str(work.take(holder, choose))
+    again = FINAL in datastore.get_labels_by_image_id(chosen)
+    return {"id": chosen, "reason": REOPENED if again else ASKED_FOR}
 
 
 def _reason(request: Mapping[str, Any]) -> str:
@@ -156,7 +131,7 @@ def upcoming(store: CohortStore, queues: Queues, count: int) -> list[str]:
         count: How many to name beside the other sequences of the patients who are open.
     """
     work = WorkList(store)
-    queue = queues.ranked(next(iter(ORDERS.values())), work)
+    queue = queues.ranked(DEFAULT, work)
     held, opened = work.claims("").holders, work.open_patients()
     free = [case for case in queue if case.image_id not in held]
     near = sorted((case for case in free if case.patient_id in opened), key=lambda case: opened.index(case.patient_id))

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 EXPECTED = "expected_dice"  # key of the reply, also where the network's own expectation stands
 _MOST_SOURCES = 2  # labels that are carried over, the newest first; each takes seconds
+_OF_THE_NETWORKS_OWN = ("distrust", "distrust_reason")  # what a reply says of a label that is not given
 Answer = tuple[Volume, dict[str, Any]]
 
 
@@ -75,7 +76,7 @@ def _decided(path: Path, labels: Sequence[LabelledImage], network: Volume, reply
         reason = f"the network's own proposal is expected to be better: {reply[EXPECTED]:.2f} over {best.expected:.2f}"
         return network, {**reply, "not_propagated": reason}
     return best.label, {
-        **reply,
+        **{name: said for name, said in reply.items() if name not in _OF_THE_NETWORKS_OWN},
         "masses": [asdict(mass) for mass in measure_masses(best.label)],
         "propagated_from": source.image_id,
         "propagated_because": best.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from lib.activelearning.strategy import ORDERS, NextCase, Queues, upcoming
+from lib.activelearning.strategy import ORDERS, REOPENED, NextCase, Queues, upcoming
 from lib.domain.errors import BadRequestError, LeasedError, UnknownImageError
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.scores import ImageScores, write_scores
 from lib.store.worklist import WorkList
+
+UNTIL_SETTLED_S = 0.2  # a folder that changed just now may change again within a tick
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_what_another_is_labelling_cannot_be_opened_but_what_they_submitted_can(
 def test_a_patient_who_is_asked_for_comes_unlabelled_images_first(datastore: CohortDatastore) -> None:
     assert [asks(datastore, "ann", patient_id="P1"), asks(datastore, "bob", patient_id="P1")] == [
         {"id": "P1_NP", "reason": "asked for"},
-        {"id": "P1_CP", "reason": "asked for"},
+        {"id": "P1_CP", "reason": REOPENED},
     ]
     with pytest.raises(LeasedError):
         asks(datastore, "eve", patient_id="P1")
@@ -125,3 +129,23 @@ def test_the_other_sequences_of_an_open_patient_are_upcoming_first(datastore: Co
     assert upcoming(datastore.store, Queues(), 0) == ["P3_CP"]
     assert upcoming(datastore.store, Queues(), 1)[0] == "P3_CP"
     assert "P3_NP" not in upcoming(datastore.store, Queues(), 9)
+
+
+def test_what_is_kept_of_the_queue_never_outlives_a_label_or_a_score(datastore: CohortDatastore) -> None:
+    queues, work = Queues(), WorkList(datastore.store)
+    time.sleep(UNTIL_SETTLED_S)
+    before = queues.ranked(ORDERS["uncertainty"], work)
+    assert queues.ranked(ORDERS["uncertainty"], work) is before
+    scored = ImageScores(
+        image_id="P3_NP", made_from="v1", model_version="v1", uncertainty={"mass": 0.9}, disagreement={}
+    )
+    write_scores(datastore.store, [scored])
+    assert queues.ranked(ORDERS["uncertainty"], work)[0].image_id == "P3_NP"
+    datastore.store.save_label("P3_NP", datastore.store.label("P1_CP").path)
+    assert "P3_NP" not in {case.image_id for case in queues.ranked(ORDERS["uncertainty"], work)}
+
+
+def test_chance_is_not_kept(datastore: CohortDatastore) -> None:
+    queues, work = Queues(), WorkList(datastore.store)
+    firsts = {queues.ranked(ORDERS["random"], work)[0].image_id for _ in range(60)}
+    assert len(firsts) == 5
