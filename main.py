@@ -98,11 +98,8 @@ class RenalApp(MONAILabelApp):
             raise BadRequestError(msg)
         if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
-        store = datastore or self.datastore()
-        known = {
-            "image_info": store.get_image_info(request["image"]),
-            READERS_LABELS: store.store.examined_with(request["image"]),
-        }
+        info = (datastore or self.datastore()).get_image_info(request["image"])
+        known = {"image_info": info, READERS_LABELS: self.datastore().store.examined_with(request["image"])}
         result = dict(super().infer({**request, **known}, datastore))
         self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
         self._tell_worklist(lambda work: work.renew(request["image"]))

@@ -83,7 +83,9 @@ def _against_random(rows: Sequence[dict], name: str) -> tuple[float, float, floa
         by_seed.setdefault(key[0], []).append(mine[key] - theirs[key])
     rng, seeds = np.random.default_rng(0), [np.array(values) for values in by_seed.values()]
     means = [
-        np.mean([rng.choice(seeds[place], len(seeds[place])).mean() for place in rng.integers(len(seeds), size=len(seeds))])
+        np.mean(
+            [rng.choice(seeds[place], len(seeds[place])).mean() for place in rng.integers(len(seeds), size=len(seeds))]
+        )
         for _ in range(DRAWS)
     ]
     low, high = np.percentile(means, [2.5, 97.5])

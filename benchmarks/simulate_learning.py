@@ -156,7 +156,8 @@ def ready(record: CaseRecord, image: Volume, truth: Volume) -> Image:
 
 def _features(data: NDArray[np.floating]) -> NDArray[np.float32]:
     """Intensity as a share of the box's bright parts (the kidney), smoothed on some scales, with gradients, blobs and
-    the darkest and brightest of the neighbourhood: (voxels, features)."""
+    the darkest and brightest of the neighbourhood: (voxels, features).
+    """
     values = (data / np.percentile(data, BRIGHT)).astype(np.float32)
     maps = [values]
     for sigma in SIGMAS:

@@ -31,4 +31,6 @@ def by_disagreement(
 
 def _reason(case: Candidate, place: int, among: int) -> str:
     parts = " and ".join(f"{share:.0%} of the {name}" for name, share in case.disagreement.items())
-    return f"the patient's sequences contradict each other: {parts} is not there on the others, place {place} of {among}"
+    return (
+        f"the patient's sequences contradict each other: {parts} is not there on the others, place {place} of {among}"
+    )

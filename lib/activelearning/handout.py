@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from lib.domain.records import Priority
 
-
 Rank = tuple[bool, bool, bool, bool]
 
 

@@ -32,7 +32,9 @@ ORDERS: dict[str, OrderSpec] = {
         OrderSpec(name="hybrid", title="Uncertainty, coverage and disagreement together", order=by_all),
         OrderSpec(name="uncertainty", title="What the network is least sure of first", order=by_uncertainty),
         OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
-        OrderSpec(name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement),
+        OrderSpec(
+            name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement
+        ),
         OrderSpec(name="random", title="Any case that has no label yet", order=at_random, by_chance=True),
     )
 }

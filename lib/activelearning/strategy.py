@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,20 +20,33 @@ from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import Claims, State, WorkList
 
+RECENT_S = 60.0  # a ranking that a click takes as it is
 ASKED_FOR = "asked for"
 REOPENED = "asked for; it has a label, and what is submitted becomes its next version"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """Images as they were in one state, and what was ranked of them since."""
+    """Images as they were in one state, and what was ranked of them since; None for a state that was still changing."""
 
-    state: State
+    state: State | None
+    at_s: float
     waiting: list[Candidate]
     labelled: list[Candidate]
     ranked: dict[str, list[Priority]]
 
+    def order(self, spec: OrderSpec) -> list[Priority]:
+        """Rank them, if that was not done; chance is drawn anew."""
+        if spec.by_chance or spec.name not in self.ranked:
+            self.ranked[spec.name] = spec.order(self.waiting, self.labelled, random.Random())
+        return self.ranked[spec.name]
+
 
 class Queues:
-    """The orders of the images that wait, kept until images, labels or scores change: a click ranks nothing."""
+    """The orders of the images that wait; ranked anew in the background when images, labels or scores change.
+
+    A click takes what was ranked last, and does not wait for the ranking that another thread is at.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,12 +58,18 @@ class Queues:
             state = work.state()
             seen = self._seen.get(tag)
             if seen is None or seen.state != state:
-                seen = _Seen(state=state, waiting=work.candidates(tag), labelled=work.labelled(tag), ranked={})
-                if state[0].settled:  # else the next change might not show in it
-                    self._seen[tag] = seen
-            if spec.by_chance or spec.name not in seen.ranked:
-                seen.ranked[spec.name] = spec.order(seen.waiting, seen.labelled, random.Random())
-            return seen.ranked[spec.name]
+                now_s, waiting, labelled = time.monotonic(), work.candidates(tag), work.labelled(tag)
+                told = state if state[0].settled else None  # else the next change might not show in it
+                seen = _Seen(state=told, at_s=now_s, waiting=waiting, labelled=labelled, ranked={})
+                self._seen[tag] = seen
+            return seen.order(spec)
+
+    def recent(self, spec: OrderSpec, work: WorkList, tag: str = FINAL) -> list[Priority]:
+        """The same as it was within the last minute, at once; whoever leases from it checks what got a label since."""
+        seen = self._seen.get(tag)
+        if seen is None or time.monotonic() - seen.at_s > RECENT_S:
+            return self.ranked(spec, work, tag)
+        return seen.order(spec)
 
 
 class NextCase(Strategy):
@@ -77,23 +97,30 @@ class NextCase(Strategy):
         if request.get("image") or request.get("patient_id"):
             return _asked_for(request, datastore, work, holder)
         tag = str(request.get("label_tag") or FINAL)
-        queue = self._queues.ranked(self._spec, work, tag)
-        chosen: list[Priority] = []
+        for ranked in (self._queues.recent, self._queues.ranked):  # the second when nothing is left of the first
+            found = _leased(work, holder, ranked(self._spec, work, tag), tag)
+            if found:
+                return {"id": found.image_id, "reason": found.reason}
+        return None
 
-        def choose(claims: Claims) -> str | None:
-            found = pick(
-                queue,
-                holder=holder,
-                holders=claims.holders,
-                open_patients=claims.open_patients,
-                skipped=claims.skipped,
-                skipped_by_others=claims.skipped_by_others,
-            )
-            chosen.extend([found] if found else [])
-            return found.image_id if found else None
 
-        work.take(holder, choose)
-        return {"id": chosen[0].image_id, "reason": chosen[0].reason} if chosen else None
+def _leased(work: WorkList, holder: str, queue: Sequence[Priority], tag: str) -> Priority | None:
+    """Lease the first of the queue that this reader may be given; None when there is none."""
+    chosen: list[Priority] = []
+
+    def choose(claims: Claims) -> str | None:
+        found = pick(
+            queue,
+            holder=holder,
+            holders=claims.holders,
+            open_patients=claims.open_patients,
+            skipped=claims.skipped,
+            skipped_by_others=claims.skipped_by_others,
+        )
+        chosen.extend([found] if found else [])
+        return found.image_id if found else None
+
+    return chosen[-1] if work.take(holder, choose, without=tag) else None
 
 
 def _asked_for(

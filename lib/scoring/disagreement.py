@@ -39,7 +39,7 @@ def disagreement(labels: Mapping[str, Volume]) -> dict[str, dict[str, float]]:
         both images see. Empty for an image without a partner.
     """
     grid = _common_grid(list(labels.values()))
-    if grid is None or len(labels) < 2:  # noqa: PLR2004
+    if grid is None or len(labels) < 2:
         return {image: {} for image in labels}
     sampled = {image: resample_onto(label, grid, outside=_UNSEEN) for image, label in labels.items()}
     apart: dict[str, list[dict[str, float]]] = {image: [] for image in labels}

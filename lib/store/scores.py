@@ -53,7 +53,7 @@ def write_scores(store: CohortStore, scores: Sequence[ImageScores]) -> None:
 def scored_from(store: CohortStore) -> dict[str, str]:
     """What each image's scores were made from."""
     with store.index.read() as session:
-        return {image: made_from for image, made_from in session.execute(select(ScoreRow.image_id, ScoreRow.made_from))}
+        return {row.image_id: row.made_from for row in session.execute(select(ScoreRow.image_id, ScoreRow.made_from))}
 
 
 def waiting_examinations(store: CohortStore) -> list[list[str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.orm import Session
@@ -15,9 +15,8 @@ from sqlalchemy.orm import Session
 from lib.domain.errors import LeasedError, UnknownImageError
 from lib.domain.records import Candidate
 from lib.store.cohort import FINAL, CohortStore, has_label
-from lib.store.folder import checked_tag
-from lib.store.folder import Stamp
-from lib.store.index import ImageRow, LeaseRow, ScoreRow, SkipRow
+from lib.store.folder import Stamp, checked_tag
+from lib.store.index import HeadRow, ImageRow, LeaseRow, ScoreRow, SkipRow
 
 LEASE_S = 30 * 60.0
 _SIZE = "size_mm"  # column of the cohort table
@@ -112,12 +111,13 @@ class WorkList:
             raise UnknownImageError(msg)
         return images
 
-    def take(self, holder: str, choose: Callable[[Claims], str | None]) -> str | None:
+    def take(self, holder: str, choose: Callable[[Claims], str | None], without: str = "") -> str | None:
         """Choose an image and lease it, so that two who ask at once never get the same.
 
         Args:
             holder: Who asks.
             choose: Picks an image id from the claims, or None; called inside the transaction, so it must be quick.
+            without: Tag; an image that got such a label meanwhile is passed over, and another one chosen.
 
         Raises:
             LeasedError: When the chosen image is held by somebody else.
@@ -127,7 +127,9 @@ class WorkList:
             _lock(session)
             session.execute(delete(LeaseRow).where(LeaseRow.until_s <= now_s))
             leases = {row.image_id: row for row in session.scalars(select(LeaseRow))}
-            chosen = choose(_claims(session, leases, holder))
+            claims = _claims(session, leases, holder)
+            while (chosen := choose(claims)) and without and session.get(HeadRow, (without, chosen)):
+                claims = replace(claims, skipped=claims.skipped | {chosen})
             if chosen is None:
                 return None
             held = leases.get(chosen)

@@ -25,9 +25,7 @@ def done(count: int, **facts: str) -> list[Candidate]:
     return [Candidate(image_id=f"D{n}_{kind}", patient_id=f"D{n}", **kind) for n in range(count)]
 
 
-def queue(
-    name: str, cases: list[Candidate], labelled: list[Candidate] | None = None, seed: int = 0
-) -> list[Priority]:
+def queue(name: str, cases: list[Candidate], labelled: list[Candidate] | None = None, seed: int = 0) -> list[Priority]:
     return ORDERS[name].order(cases, labelled or [], random.Random(seed))
 
 

@@ -149,3 +149,25 @@ def test_chance_is_not_kept(datastore: CohortDatastore) -> None:
     queues, work = Queues(), WorkList(datastore.store)
     firsts = {queues.ranked(ORDERS["random"], work)[0].image_id for _ in range(60)}
     assert len(firsts) == 5
+
+
+def test_a_click_takes_what_was_ranked_before_but_never_what_got_a_label_since(datastore: CohortDatastore) -> None:
+    queues, spec = Queues(), ORDERS["coverage"]
+    click = NextCase(spec, queues)
+    first = queues.ranked(spec, WorkList(datastore.store))[0].image_id
+    datastore.store.save_label(first, datastore.store.label("P1_CP").path)
+    assert queues.recent(spec, WorkList(datastore.store))[0].image_id == first
+    given = click({"client_id": "ann"}, datastore)
+    assert given is not None
+    assert given["id"] != first
+
+
+def test_when_what_was_ranked_is_used_up_the_queue_is_ranked_anew(datastore: CohortDatastore) -> None:
+    queues, spec, label = Queues(), ORDERS["coverage"], datastore.store.label("P1_CP").path
+    for image in ("P1_NP", "P2_CP", "P2_NP", "P3_CP", "P3_NP"):
+        datastore.store.save_label(image, label)
+    assert queues.ranked(spec, WorkList(datastore.store)) == []
+    datastore.store.remove_label("P2_NP")
+    given = NextCase(spec, queues)({"client_id": "ann"}, datastore)
+    assert given is not None
+    assert given["id"] == "P2_NP"

@@ -1,4 +1,4 @@
-"""A reader's label on another sequence is offered where it promises more than the network; it is never more than offered."""
+"""A reader's label on another sequence is offered where it promises more than the network does."""
 
 from __future__ import annotations
 

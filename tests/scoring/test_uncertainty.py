@@ -10,7 +10,7 @@ SPACING_MM = (2.0, 2.0, 2.0)
 
 
 def chances(**parts: tuple[slice, float]) -> np.ndarray:
-    """Probabilities on 40 x 20 x 20 voxels: background, but where a structure has a probability along the first axis."""
+    """Probabilities on 40 x 20 x 20 voxels: background, but where a structure has one along the first axis."""
     found = np.zeros((1 + len(STRUCTURE_NAMES), 40, 20, 20))
     for name, (where, chance) in parts.items():
         found[1 + STRUCTURE_NAMES.index(name), where] = chance

@@ -24,7 +24,10 @@ from lib.web.table import Lanes
 from lib.web.uploads import RequestFolder
 
 OURS = ("model", "image", "image_info", "upload", "label", "session", "file")  # a client may not set these
-KINDS: dict[str, type] = {"label_tag": str, "save_label": bool, "result_extension": str, "sequence": str, "propagate": bool}
+KINDS: dict[str, type] = {
+    **dict.fromkeys(("label_tag", "result_extension", "sequence"), str),
+    **dict.fromkeys(("save_label", "propagate"), bool),
+}
 
 
 class Output(StrEnum):
