@@ -6,13 +6,22 @@ STUDIES ?= data/demo
 HOST ?= 127.0.0.1
 PORT ?= 8000
 LIVE ?= model/live
+PACS_PORT ?= 8043
 
-.PHONY: serve test lint format install mlflow-ui weights clean
+.PHONY: serve pacs ohif test lint format install docs mlflow-ui weights bench-peers clean
 
 # The demo's labels came with its phantoms: nobody waits for models that learn from them.
 serve: $(VENV)/.installed $(if $(filter data/demo,$(STUDIES)),data/demo/cohort.csv)
 	$(if $(filter data/demo,$(STUDIES)),RENAL_LOOP_SCHEDULE=$${RENAL_LOOP_SCHEDULE:-off}) \
 	$(BIN)/python main.py serve --studies $(STUDIES) --host $(HOST) --port $(PORT)
+
+# A PACS to try: Orthanc on loopback with phantoms in it, and the server on that; both end together.
+pacs: $(VENV)/.installed data/demo-dicom/0000
+	@command -v Orthanc >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q orthanc orthanc-dicomweb; } \
+	  || { echo "Orthanc is not installed; as root: apt-get install orthanc orthanc-dicomweb" >&2; exit 2; }
+	RENAL_LOOP_SCHEDULE=$${RENAL_LOOP_SCHEDULE:-off} \
+	$(BIN)/python main.py pacs data/demo-dicom --pacs-port $(PACS_PORT) --port $(PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -32,6 +41,13 @@ format: $(VENV)/.installed-dev
 
 install: $(VENV)/.installed
 
+# The viewer: OHIF's prebuilt files, moved to /ohif/ (without it the server shows the old build of MONAI Label's wheel).
+ohif: lib/web/ohif/build/index.html
+
+lib/web/ohif/build/index.html: lib/web/ohif/package-lock.json lib/web/relocate.py
+	cd lib/web/ohif && npm ci --ignore-scripts --no-audit --no-fund
+	$(PYTHON) -m lib.web.relocate lib/web/ohif/node_modules/@ohif/app/dist lib/web/ohif/build
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -47,11 +63,26 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
 	touch $@
 
+# The pages of docs/ as a site in build/docs; a link that leads nowhere fails.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+	touch $@
+
+# What benchmarks/ measure us against; nothing of the product imports it.
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/bench -r requirements-bench.txt
+
 data/demo/cohort.csv: | $(VENV)/.installed
 	$(BIN)/python main.py phantom data/demo --patients 6 --seed 2026
 
+data/demo-dicom/0000: | $(VENV)/.installed
+	$(BIN)/python main.py phantom data/demo-dicom --dicom --patients 3 --seed 2026
+
 clean:
-	rm -rf $(VENV) data/demo
+	rm -rf $(VENV) data/demo data/demo-dicom data/orthanc data/pacs
 
 # The recipe of the weights that ship (model/README.md says how they came about): phantoms of seed 1, one network on
 # every sequence, then one for each from there. About five hours on two cores; a GPU is used when there is one.

@@ -24,18 +24,22 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
 from lib.activelearning.strategy import Queues, strategies, upcoming
+from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.measuring import measure_waiting
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
 from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
-from lib.domain.errors import BadRequestError, StorageError, UnknownModelError
+from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.sequence import READERS_LABELS
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
 from lib.loop.repeat import Repeating
+from lib.nets.threads import limit_threads
+from lib.pacs.archive import Archive
+from lib.pacs.mirror import PacsMirror
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
 from lib.store.worklist import WorkList
@@ -46,6 +50,7 @@ TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
 MEASURE_AGAIN_S = 60.0
 DECIDE_AGAIN_S = 60.0
+LOST_RUNS_S = 5.0
 
 
 class RenalApp(MONAILabelApp):
@@ -53,8 +58,12 @@ class RenalApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.settings = Settings.from_conf(conf or {})
+        self.archive = ArchiveSettings.from_conf(conf or {})
+        self.mirror: PacsMirror | None = None
         self.ahead: Repeating | None = None
         self.queues = Queues()
+        self.retraining: Repeating | None = None
+        self.exchange: Repeating | None = None
         super().__init__(
             app_dir,
             studies,
@@ -66,11 +75,17 @@ class RenalApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> Datastore:
-        """Open the cohort folder."""
-        if self.studies.startswith(("http://", "https://")):
-            msg = "studies is a DICOMweb address, which this version cannot read; expected a cohort folder"
-            raise BadRequestError(msg)
-        return CohortDatastore(CohortStore(Path(self.studies), self.settings.store, self.settings.audit().append))
+        """Open the cohort folder: the studies, or what is kept of a PACS."""
+        folder = Path(self.studies)
+        if is_web(self.studies):
+            self.mirror = PacsMirror(
+                Archive(self.archive.address(self.studies)),
+                self.archive.folder_of(self.studies),
+                centre=self.archive.centre,
+                rule=self.archive.rule,
+            )
+            folder = self.mirror.cohort
+        return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``."""
@@ -116,9 +131,13 @@ class RenalApp(MONAILabelApp):
         return found
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
-        """Let go of a submitted image."""
+        """Let go of a submitted image; it may be the label that a retraining waits for."""
         self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+        if self.retraining:
+            self.retraining.soon()
+        if self.exchange:
+            self.exchange.soon()
 
     def _tell_worklist(self, tell: Callable[[WorkList], None]) -> None:
         """Change a lease; the reader's proposal or label counts all the same when that cannot be written."""
@@ -134,7 +153,13 @@ class RenalApp(MONAILabelApp):
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train in the process that the server started for it, behind everything that readers wait for."""
         os.nice(TRAINING_NICENESS)
-        return dict(super().train(request))
+        limit_threads(self.settings.training_threads())
+        try:
+            return dict(super().train(request))
+        except (RenalError, OSError, RuntimeError) as error:
+            said = str(error) if isinstance(error, RenalError) else "see the log of the run, or of the server"
+            logger.error("training failed, nothing changed: %s: %s", type(error).__name__, said)  # noqa: TRY400 - clients see this
+            raise SystemExit(1) from None
 
     def bundle_path(self, model: str) -> None:
         """Refuse an unknown model: the one hook that /train calls before it starts a process."""
@@ -151,6 +176,10 @@ class RenalApp(MONAILabelApp):
         install(self, self.conf)
         gc.collect()
         gc.freeze()  # hundreds of thousands of objects that stay: walking them held up a request now and then
+        if self.mirror:
+            mirror, store = self.mirror, self.datastore().store
+            self.exchange = Repeating("exchange with the PACS", lambda: mirror.round(store), mirror.rule.every_s)
+            self.exchange.start()
         if self.settings.ahead:
             coming = partial(upcoming, self.datastore().store, self.queues, self.settings.ahead)
             ahead = AheadOfReaders(coming, self.prepare)
@@ -159,9 +188,15 @@ class RenalApp(MONAILabelApp):
         if self.settings.measure:
             measure = measure_waiting(self.datastore(), self._infers[AUTO], self.settings.models())
             Repeating("measuring what waits", measure, MEASURE_AGAIN_S).start()
+        Repeating("lost runs", self._close_lost_runs, LOST_RUNS_S).start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
-            Repeating("retraining", schedule, DECIDE_AGAIN_S).start()
+            self.retraining = Repeating("retraining", schedule, DECIDE_AGAIN_S)
+            self.retraining.start()
+
+    def _close_lost_runs(self) -> None:
+        for run in self.settings.runs().close_lost():
+            logger.warning("run %s %s: %s", run.version, run.status, run.why)
 
     @staticmethod
     def _in_training() -> str:

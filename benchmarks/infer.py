@@ -1,28 +1,47 @@
-"""Where a proposal's time goes, and what runs the network fastest; every runner on the same windows in one run.
+"""Where a proposal's time goes, what runs the network fastest, and what peers take: all on the same image in one run.
 
-    python -m benchmarks.infer --matrix 311 242 60 --threads 2
+    make bench-peers && python -m benchmarks.infer --matrix 311 242 60 --threads 2
 
 Seconds are those of the process (all its threads), which other work on the machine disturbs less than the clock does,
-and of the clock. The peer is PyTorch, in float32 and, where the processor multiplies it, in bfloat16.
+and of the clock. Ours and nnU-Net's predictor run the same trained network; the sample app of MONAI Label has its own.
+Operations are what PyTorch's counter finds in each pipeline (ours is run once in PyTorch for that), also as the share of
+this machine's rate at a large matrix product in float32. Both rates are per second of the process.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.monai_peer import sample_app
+from benchmarks.nnunet_peer import HOW, installed, peer_predictor
 from lib.configs.settings import Settings
 from lib.imaging.lesions import measure_masses
+from lib.imaging.metrics import dice
+from lib.imaging.volume import Volume
 from lib.nets.find import load_finder
 from lib.nets.networks import LoadedWeights, load_weights, mixed_precision, network_with
-from lib.nets.predict import Predictor
+from lib.nets.predict import FindKidneys, Predictor, predict_volume
 from lib.nets.runtime import Runner, openvino_runner, torch_runner
 from lib.phantom.cohort import Size, make_case
 from lib.registry.models import FINDER
+
+_SIDE = 2048
+_MEASURED = 5
+T = TypeVar("T")
+Pipeline = Callable[[Volume], tuple[Any, dict[str, float]]]
+"""An image to a label on its voxels, and the seconds of each stage."""
 
 
 def main() -> None:
@@ -30,34 +49,97 @@ def main() -> None:
     options.add_argument("--sequence", default="NP")
     options.add_argument("--matrix", type=int, nargs=3, default=(311, 242, 60))
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--repeats", type=int, default=5, help="of ours; a peer, which takes minutes, is run once")
+    options.add_argument("--without-mirroring", action="store_true", help="of nnU-Net, which mirrors along three axes")
+    options.add_argument("--without-peers", action="store_true")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     models = Settings.from_conf({}).models()
-    weights = load_weights(models.champion(given.sequence))
-    print(f"one window of {'x'.join(map(str, weights.plan.window))} voxels, {given.threads} threads\n")
-    print("| runner | process s | clock s | largest difference in probability |\n|---|---|---|---|")
-    for name, spent in runners(weights, given.repeats).items():
-        print(f"| {name} | {spent[0]:.3f} | {spent[1]:.3f} | {spent[2]:.1e} |")
+    weights, find = load_weights(models.champion(given.sequence)), load_finder(models.find(FINDER), "cpu")
     case = make_case(5, 0, given.sequence, vendors=["GE"], size=Size(matrix=tuple(given.matrix)))
-    print(f"\none image of {'x'.join(map(str, given.matrix))} voxels\n")
-    print(
-        "| searched | process s | clock s | prepare, find, network, restore, measure (clock s) | masses |\n|---|---|---|---|---|"
-    )
-    finder = load_finder(models.find(FINDER), "cpu")
-    for name, predict in (
-        ("around the kidneys", Predictor(weights, "cpu", find=finder)),
-        ("the whole field of view", Predictor(weights, "cpu")),
-    ):
-        predict(case.image)
-        rows = [_proposed(predict, case.image) for _ in range(given.repeats)]
-        process, clock = (median(row[index] for row in rows) for index in (0, 1))
-        stages = ", ".join(f"{median(row[2][stage] for row in rows):.2f}" for stage in rows[0][2])
-        print(f"| {name} | {process:.2f} | {clock:.2f} | {stages} | {rows[0][3]} |")
+    rate = matrix_rate()
+    print(json.dumps({"threads": given.threads, "matrix product, GFLOP per process second": round(rate / 1e9, 1)}))
+    print(json.dumps({"window": weights.plan.window, "runners": runners(weights, given.repeats)}))
+    kidney = case.label.data == 1
+    for name, predict in ours(weights, find).items():
+        operations = flops(lambda at=name: in_pytorch(weights, find if "kidneys" in at else None)(case.image))
+        tell(name, predict, case.image, kidney, given.repeats, operations, rate)
+    if given.without_peers:
+        return
+    tell("MONAI Label's radiology sample", sample_app(weights.plan.classes), case.image, kidney, 1, None, rate)
+    if not installed():
+        print(json.dumps({"nnU-Net": HOW}))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        mirrored = not given.without_mirroring
+        with peer_predictor(weights, Path(folder), mirrored) as predict:
+            tell(f"nnU-Net, {'' if mirrored else 'not '}mirrored", predict, case.image, kidney, 1, None, rate)
 
 
-def runners(weights: LoadedWeights, repeats: int) -> dict[str, tuple[float, float, float]]:
-    """Median seconds of the process and of the clock per window, and how far probabilities are from PyTorch's."""
+def ours(weights: LoadedWeights, find: FindKidneys | None) -> dict[str, Pipeline]:
+    """What serves, around the kidneys and everywhere."""
+
+    def pipeline(predictor: Predictor) -> Pipeline:
+        def predict(image: Volume) -> tuple[Any, dict[str, float]]:
+            found = predictor(image)
+            began = time.perf_counter()
+            measure_masses(found.label, found.certainty)
+            return found.label.data, {**found.seconds, "measure": time.perf_counter() - began}
+
+        return predict
+
+    return {
+        "ours, around the kidneys": pipeline(Predictor(weights, "cpu", find=find)),
+        "ours, the whole field of view": pipeline(Predictor(weights, "cpu")),
+    }
+
+
+def in_pytorch(weights: LoadedWeights, find: FindKidneys | None) -> Callable[[Volume], object]:
+    network = torch_runner(network_with(weights).eval())
+    return lambda image: predict_volume(image, network, weights.plan, find=find)
+
+
+def tell(
+    name: str, predict: Pipeline, image: Volume, kidney: Any, repeats: int, operations: int | None, rate: float
+) -> None:
+    """Measure a pipeline; warm, unless its operations have to be counted: then once, while they are."""
+    spent = []
+    if operations is not None:
+        predict(image)
+    for _ in range(repeats):
+        clock, process = time.perf_counter(), time.process_time()
+        with FlopCounterMode(display=False) if operations is None else contextlib.nullcontext() as counter:
+            label, stages = predict(image)
+        spent.append((time.perf_counter() - clock, time.process_time() - process))
+    work = counter.get_total_flops() if counter else operations or 0
+    clock_s, process_s = np.median(np.array(spent), axis=0).tolist()
+    row = {
+        "process_s": round(process_s, 2),
+        "clock_s": round(clock_s, 2),
+        "stages, clock_s": {stage: round(seconds, 2) for stage, seconds in stages.items()},
+        "GFLOP": round(work / 1e9, 1),
+        "share of the matrix product's rate": round(work / process_s / rate, 2),
+        "kidney DSC": round(dice(label == 1, kidney) or 0.0, 3),
+    }
+    print(json.dumps({name: row}), flush=True)
+
+
+def matrix_rate() -> float:
+    """Floating-point operations per process second of a large matrix product: the best of some."""
+    one, other = torch.randn(2, _SIDE, _SIDE)
+    seconds = [timed(lambda: torch.mm(one, other))[0] for _ in range(_MEASURED)]
+    return float(2 * _SIDE**3 / min(seconds))
+
+
+def flops(work: Callable[[], object]) -> int:
+    """Operations of the convolutions and products that PyTorch runs."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def runners(weights: LoadedWeights, repeats: int) -> dict[str, dict[str, float]]:
+    """Seconds for one window, and the largest difference in probability from PyTorch in float32."""
     network = network_with(weights).eval()
     image = torch.randn(1, 1, *weights.plan.window, generator=torch.Generator().manual_seed(0))
 
@@ -67,36 +149,28 @@ def runners(weights: LoadedWeights, repeats: int) -> dict[str, tuple[float, floa
         return logits
 
     known: dict[str, Runner] = {"PyTorch, float32": exact}
-    if mixed_precision(torch.device("cpu")).fast_dtype == torch.bfloat16:
-        known["PyTorch, as trained here (bfloat16 where fast)"] = torch_runner(network)
+    with mixed_precision(torch.device("cpu")):
+        multiplies_bfloat16 = torch.is_autocast_enabled("cpu")
+    if multiplies_bfloat16:
+        known["PyTorch, bfloat16"] = torch_runner(network)
     known["OpenVINO, float32 (serves)"] = openvino_runner(network, weights.plan.multiple)
     expected = torch.softmax(exact(image), 1)
-    return {
-        name: (*_timed(lambda run=run: run(image), repeats), _off(run(image), expected)) for name, run in known.items()
-    }
+    found = {}
+    for name, run in known.items():
+        run(image)
+        seconds = [timed(lambda run=run: run(image)) for _ in range(repeats)]
+        found[name] = {
+            "process_s": round(median(row[0] for row in seconds), 3),
+            "clock_s": round(median(row[1] for row in seconds), 3),
+            "off": float((torch.softmax(run(image), 1) - expected).abs().max()),
+        }
+    return found
 
 
-def _timed(action: Callable[[], object], repeats: int) -> tuple[float, float]:
-    action()
-    spent = []
-    for _ in range(repeats):
-        process, clock = time.process_time(), time.perf_counter()
-        action()
-        spent.append((time.process_time() - process, time.perf_counter() - clock))
-    return median(row[0] for row in spent), median(row[1] for row in spent)
-
-
-def _off(logits: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((torch.softmax(logits, 1) - expected).abs().max())
-
-
-def _proposed(predict: Predictor, image: object) -> tuple[float, float, dict[str, float], int]:
+def timed(action: Callable[[], object]) -> tuple[float, float]:
     process, clock = time.process_time(), time.perf_counter()
-    found = predict(image)  # type: ignore[arg-type]
-    predicted = time.perf_counter()
-    masses = measure_masses(found.label, found.certainty)
-    stages = {**found.seconds, "measure": time.perf_counter() - predicted}
-    return time.process_time() - process, time.perf_counter() - clock, stages, len(masses)
+    action()
+    return time.process_time() - process, time.perf_counter() - clock
 
 
 if __name__ == "__main__":

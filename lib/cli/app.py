@@ -8,11 +8,14 @@ import sys
 import typer
 
 from lib.cli import (
+    backup,
     doctor,
     evaluate,
     export,
     imports,
+    labels,
     models,
+    pacs,
     phantom,
     predict,
     propagate,
@@ -28,6 +31,7 @@ _SERVER_ERROR = 500
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
 app.command()(export.export)
@@ -35,9 +39,12 @@ app.command()(predict.predict)
 app.command()(propagate.propagate)
 app.command()(train.train)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(evaluate.evaluate)
 app.command()(recogniser.train_recogniser)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")
 
 

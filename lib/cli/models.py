@@ -69,9 +69,12 @@ def show(version: str, json_: JsonFlag = False) -> None:
     training = document.pop("training") or {}
     decision = document.pop("decision")
     labels = training.pop("labels", [])
+    suspected = training.pop("suspected", [])
     epochs = training.pop("epochs", [])
     seen = f"{len(labels)} labels in {len(epochs)} epochs" if training else "not recorded"
+    doubtful = "; ".join(f"{one['image_id']} ({one['became']}): {one['why']}" for one in suspected) or "none"
     facts = {**document, "verdict": record.verdict, "reason": record.reason, "trained on": seen}
+    facts["suspicious labels"] = doubtful if training else "not recorded"
     report({**facts, **dict(flat(training)), **dict(flat(figures_of(decision)))}, as_json=False)
 
 

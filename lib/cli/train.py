@@ -35,6 +35,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="That train together, one a GPU.")] = 1,
     json_: JsonFlag = False,
 ) -> None:
     """Fit on the cohort's training patients, validate on its validation patients, write one weight file."""
@@ -52,7 +53,7 @@ def train(
         msg = f"{len(training)} training and {len(validation)} validation images; expected at least one of each"
         raise NotEnoughLabelsError(msg)
     base = load_weights(start_from) if start_from else None
-    settings = FitSettings(minutes=minutes, seed=seed, device=device)
+    settings = FitSettings(minutes=minutes, seed=seed, device=device, processes=processes)
     if learning_rate is not None:
         settings = replace(settings, learning_rate=learning_rate)
     plan = plan_of(sequence, base)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,16 +16,16 @@ from lib.configs.settings import Settings
 from lib.domain.audit import RUN_DECIDED, RUN_STARTED, AuditEvent
 from lib.domain.records import RetrainDecision
 from lib.domain.sequences import SEQUENCES
-from lib.imaging.volume import write_bytes
+from lib.loop.decisions import keep_decisions
+from lib.loop.label_review import LabelReview
 from lib.loop.policy import Device, SequenceState, Snapshot
 from lib.loop.schedule import RetrainSchedule
 from lib.loop.splits import side_of
-from lib.nets.networks import load_weights, pick_device
+from lib.nets.networks import pick_device
+from lib.registry.versions import scanners_in
 from lib.store.arrivals import Arrival, arrivals
 from lib.store.cohort import CohortStore
-from lib.trainers.sequence import trained_scanners
 
-DECISIONS = "retraining.json"
 _NS = 1_000_000_000
 
 
@@ -41,72 +40,83 @@ def retrain_schedule(
         running: Code of the sequence that is being trained; empty when none is.
         start: Starts a run of a sequence (code) on a device.
     """
-    audit = settings.audit()
+    audit, look = settings.audit(), Look(settings, store)
 
     def note(decisions: Sequence[RetrainDecision]) -> None:
-        content = {"at": _now().isoformat(timespec="seconds"), "decisions": [asdict(one) for one in decisions]}
-        write_bytes(json.dumps(content, indent=1).encode(), Path(settings.live) / DECISIONS)
+        keep_decisions(Path(settings.live), decisions, _now())
 
     def act(decision: RetrainDecision) -> None:
         about = {"code": decision.sequence, "device": decision.device}
         audit.append([AuditEvent(who="policy", what=RUN_DECIDED, why=decision.reason, about=about)])
         start(decision.sequence, decision.device)
 
-    return RetrainSchedule(lambda: snapshot(settings, store, running()), settings.retraining, act, note)
+    return RetrainSchedule(lambda: look(running()), settings.retraining, act, note)
 
 
-def snapshot(settings: Settings, store: CohortStore, running: str) -> Snapshot:
-    """Look at labels, runs and the machine.
+class Look:
+    """Looks at labels, runs and the machine; cheap again and again: only what is new in the audit log is read."""
 
-    Args:
-        settings: Of the installation.
-        store: Of the labels.
-        running: Code of the sequence that is being trained; empty when none is.
-    """
-    began = _last_runs(settings)
-    labels = [one for one in arrivals(store) if side_of(one.patient_id, settings.salt) == "train"]
-    live = Path(settings.live)
-    live.mkdir(parents=True, exist_ok=True)
-    return Snapshot(
-        now=_now(),
-        sequences=tuple(
-            _state(code, [one for one in labels if one.sequence == code], began.get(code), running == code, settings)
-            for code in SEQUENCES
-        ),
-        devices=(_device(settings, busy=bool(running)),),
-        free_disk_bytes=shutil.disk_usage(live).free,
-    )
+    def __init__(self, settings: Settings, store: CohortStore) -> None:
+        self._settings, self._store = settings, store
+        self._audit, self._read = settings.audit(), 0
+        self._began: dict[str, datetime] = {}
+
+    def __call__(self, running: str) -> Snapshot:
+        """Take the snapshot.
+
+        Args:
+            running: Code of the sequence that is being trained; empty when none is.
+        """
+        settings = self._settings
+        began = self._last_runs()
+        runs = settings.runs()
+        busy = {code for code in SEQUENCES if code == running or runs.going(code)}
+        labels = [one for one in arrivals(self._store) if side_of(one.patient_id, settings.salt) == "train"]
+        live = Path(settings.live)
+        live.mkdir(parents=True, exist_ok=True)
+        states = (_state(code, labels, began.get(code), settings) for code in SEQUENCES)
+        return Snapshot(
+            now=_now(),
+            sequences=tuple(replace(state, running=state.code in busy) for state in states),
+            devices=(_device(settings, busy=bool(busy)),),
+            free_disk_bytes=shutil.disk_usage(live).free,
+        )
+
+    def _last_runs(self) -> dict[str, datetime]:
+        """When the last run of each sequence began, or was to begin, as the audit log has it."""
+        entries, self._read = self._audit.entries_from(self._read)
+        for entry in entries:
+            if entry["what"] in (RUN_DECIDED, RUN_STARTED):
+                self._began[str(entry["about"].get("code"))] = datetime.fromisoformat(entry["at"])
+        return self._began
 
 
-def _state(
-    code: str, labels: Sequence[Arrival], began: datetime | None, running: bool, settings: Settings
-) -> SequenceState:
-    since_ns = began.timestamp() * _NS if began else 0.0
+def _state(code: str, arrived: Sequence[Arrival], began: datetime | None, settings: Settings) -> SequenceState:
+    reviews = {(one.image_id, one.sha256): one for one in settings.reviews().of(code)}
+    held = settings.labels.action == "hold"
+    labels = [(one, reviews.get((one.image_id, one.sha256))) for one in arrived if one.sequence == code]
+    usable = [(one, review) for one, review in labels if not (held and review and review.is_open)]
     return SequenceState(
         code=code,
-        new_labels=sum(one.arrived_ns > since_ns for one in labels),
-        new_scanner_labels=_unseen(labels, code, settings),
+        new_labels=sum(_came(one, review) > (began.timestamp() if began else 0.0) for one, review in usable),
+        new_scanner_labels=_unseen([one for one, _ in usable], code, settings),
         last_run=began,
-        running=running,
     )
+
+
+def _came(label: Arrival, review: LabelReview | None) -> float:
+    """When a label could first teach, in seconds since 1970: when it came, or was released."""
+    released = datetime.fromisoformat(review.released_at).timestamp() if review and review.released_at else 0.0
+    return max(label.arrived_ns / _NS, released)
 
 
 def _unseen(labels: Sequence[Arrival], code: str, settings: Settings) -> dict[str, int]:
     """Labels per scanner that the champion never saw; none when its file does not say what it saw."""
     champion = settings.models().find(code)
-    seen = trained_scanners(load_weights(champion)) if champion else frozenset()
+    seen = scanners_in(champion) if champion else frozenset()
     if seen is None:
         return {}
     return dict(Counter(one.scanner for one in labels if one.scanner and one.scanner not in seen))
-
-
-def _last_runs(settings: Settings) -> dict[str, datetime]:
-    """When the last run of each sequence began, or was to begin, as the audit log has it."""
-    return {
-        str(entry["about"].get("code")): datetime.fromisoformat(entry["at"])
-        for entry in settings.audit().entries()
-        if entry["what"] in (RUN_DECIDED, RUN_STARTED)
-    }
 
 
 def _device(settings: Settings, *, busy: bool) -> Device:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from lib.configs.settings import Settings
@@ -38,15 +37,21 @@ def infer_tasks(
 
 
 def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None) -> dict[str, SequenceTrain]:
-    """One task per sequence; training leaves half of the CPU's cores to the readers.
+    """One task per sequence.
 
     Args:
         settings: Of the installation.
         on_change: Called after a version was added.
     """
-    threads = max(1, (os.cpu_count() or 1) // 2)
-    fit = FitSettings(minutes=settings.minutes, device=settings.device, threads=threads)
+    budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
+    fit = FitSettings(
+        **budget,
+        device=settings.device,
+        threads=settings.training_threads(),
+        processes=settings.processes,
+    )
     registry, salt, gate = settings.registry(), settings.salt, settings.gate
     return {
-        task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change) for code, spec in SEQUENCES.items()
+        task_name(code): SequenceTrain(spec, registry, fit, salt, gate, on_change, settings.labels)
+        for code, spec in SEQUENCES.items()
     }

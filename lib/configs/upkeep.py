@@ -18,7 +18,7 @@ def sync_soon(settings: Settings) -> None:
     """Start ``models sync``, unless nothing changed; ``sync.log`` keeps what it says, and it may outlive us."""
     if is_in_step(settings.models()):
         return
-    given = {"LIVE": settings.live, "KEEP": str(settings.keep)}
+    given = {"LIVE": settings.live, "SHIPPED": settings.shipped, "KEEP": str(settings.keep)}
     said = settings.models().live / "mlflow" / "sync.log"
     try:
         said.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LABEL_ACCEPTED, LABEL_FOUND, LABEL_REMOVED = "label.accepted", "label.found", "label.removed"
-RUN_STARTED, RUN_FINISHED, RUN_FAILED = "run.started", "run.finished", "run.failed"
+LABEL_SUSPECTED, LABEL_RELEASED = "label.suspected", "label.released"
+RUN_STARTED, RUN_FINISHED, RUN_FAILED, RUN_STOPPED = "run.started", "run.finished", "run.failed", "run.stopped"
 RUN_DECIDED = "run.decided"
 MODEL_DECIDED, MODEL_PROMOTE, MODEL_ROLLBACK = "model.decided", "model.promote", "model.rollback"
 MODEL_SERVES, MODEL_ADOPTED, MODEL_PRUNED = "model.serves", "model.adopted", "model.pruned"

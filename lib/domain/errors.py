@@ -11,10 +11,12 @@ RenalError                      bad input: exit code 2, HTTP 400
 ├── BadLabelError               values outside the table, or not integers
 ├── BadPredictionsError         a folder of predictions that cannot be used
 ├── BadReportError              a report.json that cannot be read
+├── BadBackupError              a backup that cannot be made, trusted or put back
 ├── BadRequestError             a request that cannot be understood
 ├── UnknownImageError           an image id that the datastore does not hold (HTTP 404)
 ├── UnknownModelError           a task or model version that does not exist (HTTP 404)
 ├── BadWeightsError             a weight file that cannot be trusted
+├── WorkerError                 one of several training processes was lost
 ├── NotEnoughLabelsError        too few labelled patients to train (HTTP 409)
 ├── LeasedError                 somebody else is labelling that image (HTTP 409)
 ├── UnrecognisedSeriesError     no rule tells which sequence an image is
@@ -78,6 +80,10 @@ class BadPredictionsError(RenalError):
     """A folder of predictions that cannot be used."""
 
 
+class BadBackupError(RenalError):
+    """A backup that cannot be made, trusted or put back."""
+
+
 class BadReportError(RenalError):
     """An evaluation report that cannot be read."""
 
@@ -100,6 +106,12 @@ class UnknownModelError(RenalError):
 
 class BadWeightsError(RenalError):
     """A weight file that cannot be trusted."""
+
+    status = 500
+
+
+class WorkerError(RenalError):
+    """One of several training processes ended without a word."""
 
     status = 500
 

@@ -64,6 +64,8 @@ class LabelledImage:
         vendor: Empty when unknown.
         scanner_model: Empty when unknown.
         label_sha256: Of the label's version, hexadecimal; empty when it has none.
+        proposed_by: Version of the model whose proposal the reader started from; empty when there was none.
+        weight: How often training looks at it, relative to the other cases; 0 is never.
     """
 
     image_id: str
@@ -74,6 +76,8 @@ class LabelledImage:
     vendor: str = ""
     scanner_model: str = ""
     label_sha256: str = ""
+    proposed_by: str = ""
+    weight: float = 1.0
 
     @property
     def scanner(self) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
+from lib.domain.resampling import FEWEST_PATIENTS, times_drawn
 from lib.evaluation.figures import BlandAltman, Estimate, Proportion, Summary
 
 LIMITS_SD = 1.96  # limits of agreement hold 95 % of normal differences
-_FEWEST_PATIENTS = 2  # an interval of one patient would have no width
 
 
 class PatientBootstrap:
@@ -24,7 +24,6 @@ class PatientBootstrap:
         self.confidence = confidence
         self._draws = draws
         self._seed = seed
-        self._weights: dict[int, NDArray[np.int64]] = {}
 
     def median(self, values: Sequence[float], patients: Sequence[int]) -> Estimate:
         """Median of values, each with the number of its patient."""
@@ -42,13 +41,9 @@ class PatientBootstrap:
     def _weights_of(self, patients: Sequence[int]) -> NDArray[np.int64] | None:
         """How often each value is drawn, (draws, values); None when there are too few patients."""
         distinct, index = np.unique(np.asarray(patients, int), return_inverse=True)
-        count = len(distinct)
-        if count < _FEWEST_PATIENTS:
+        if len(distinct) < FEWEST_PATIENTS:
             return None
-        if count not in self._weights:
-            generator = np.random.default_rng([self._seed, count])
-            self._weights[count] = generator.multinomial(count, np.full(count, 1 / count), size=self._draws)
-        return self._weights[count][:, index]
+        return times_drawn(len(distinct), self._draws, self._seed)[:, index]
 
     def _estimate(self, value: float | None, drawn: NDArray[np.float64] | None) -> Estimate:
         if drawn is None:
@@ -114,7 +109,7 @@ def proportion(hits: Sequence[bool], clusters: Sequence[int], confidence: float)
 def _design_effect(hits: NDArray[np.float64], clusters: NDArray[np.int64], rate: float) -> float:
     _, index = np.unique(clusters, return_inverse=True)
     count = int(index.max()) + 1
-    if count < _FEWEST_PATIENTS or rate in (0.0, 1.0):
+    if count < FEWEST_PATIENTS or rate in (0.0, 1.0):
         return 1.0
     simple = rate * (1 - rate) / (len(hits) - 1)
     residuals = np.bincount(index, weights=hits - rate)
@@ -128,7 +123,7 @@ def bland_altman(
     """Bias and limits of agreement of predicted against reference values."""
     differences = np.asarray(predicted, float) - np.asarray(reference, float)
     bias = bootstrap.mean(differences.tolist(), patients)
-    if len(differences) < _FEWEST_PATIENTS or bias.value is None:
+    if len(differences) < FEWEST_PATIENTS or bias.value is None:
         return BlandAltman(n=len(differences), bias=bias, sd=None, lower=None, upper=None)
     sd = float(differences.std(ddof=1))
     spread = LIMITS_SD * sd

@@ -33,6 +33,15 @@ def dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float |
     return dice_of_counts(shared, *sizes) if any(sizes) else None
 
 
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Dice of two masks, where nothing in common is no overlap: 0 when both are empty.
+
+    Raises:
+        ValueError: When the shapes differ.
+    """
+    return dice(one, other) or 0.0
+
+
 def score_region(
     prediction: NDArray[np.bool_],
     reference: NDArray[np.bool_],
@@ -54,15 +63,15 @@ def score_region(
     Raises:
         ValueError: When the shapes differ.
     """
-    overlap = dice(prediction, reference)
+    shared = dice(prediction, reference)
     box = foreground_box(prediction | reference)
     prediction, reference = prediction[box], reference[box]
     distances = surface_distances(prediction, reference, to_mm)
     near = distances.surface_dice(tolerance_mm)
     predicted_ml, reference_ml = (int(np.count_nonzero(mask)) * voxel_ml(to_mm) for mask in (prediction, reference))
     return RegionScore(
-        dice=overlap,
-        surface_dice=near if near is not None or overlap is None else 0.0,
+        dice=shared,
+        surface_dice=near if near is not None or shared is None else 0.0,
         hd95_mm=distances.hd95_mm(),
         reference_ml=reference_ml,
         predicted_ml=predicted_ml,

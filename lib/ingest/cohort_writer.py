@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lib.domain.records import CaseRecord, check_image_id
 from lib.domain.scanners import vendor_of
 from lib.imaging.volume import NIFTI_SUFFIXES, image_stem, volume_bytes, write_bytes
 from lib.ingest.dicom_convert import convert
+from lib.ingest.dicom_series import Stack
 from lib.ingest.dicom_studies import Candidate
 from lib.ingest.identity import clean_sidecar
 from lib.ingest.pseudonym import Pseudonyms
@@ -21,11 +22,18 @@ from lib.ingest.pseudonym import Pseudonyms
 
 @dataclass(kw_only=True)
 class CohortWriter:
-    """The folder that images go to, and what this run added."""
+    """The folder that images go to, and what this run added.
+
+    Attributes:
+        fetch: Called with a stack that is about to be converted, to bring its pixels where there are only headers.
+        tells_all: Whether ``import.json`` is written even where nothing was imported.
+    """
 
     folder: Path
     names: Pseudonyms
     ledger: Ledger
+    fetch: Callable[[Stack], None] = lambda _: None
+    tells_all: bool = False
     new: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     records: list[CaseRecord] = field(default_factory=list)
@@ -91,6 +99,7 @@ class CohortWriter:
         Raises:
             BadDicomError: When it cannot be converted, or another image or a label has this id.
         """
+        self.fetch(candidate.stack)
         converted = convert(candidate.stack)
         sidecar = clean_sidecar(
             converted.sidecar,
@@ -116,7 +125,7 @@ class CohortWriter:
 
     def finish(self, rows: Sequence[SeriesRow]) -> None:
         """Write the tables, when anything of this folder is or was imported."""
-        if not self.new and not self.already:
+        if not (self.new or self.already or self.tells_all):
             return
         before = self._table()
         known = {record.image_id for record in before}

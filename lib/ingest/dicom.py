@@ -85,7 +85,7 @@ def import_dicom(
         cohort = CohortWriter(folder=into, names=names, ledger=read_ledger(into))
         cohort.check_owner({one.patient for one in candidates})
         decided = _store_decisions(requested, candidates, cohort, key_file.expanduser().parent)
-        rows = _bring_in(decide(candidates, decided), cohort, on_progress)
+        rows = bring_in(decide(candidates, decided), cohort, on_progress)
         cohort.finish(rows)
     return ImportResult(
         rows=tuple(in_order(rows)),
@@ -130,7 +130,9 @@ def _store_decisions(
     return joined
 
 
-def _bring_in(candidates: Sequence[Candidate], cohort: CohortWriter, on_progress: Progress) -> list[SeriesRow]:
+def bring_in(
+    candidates: Sequence[Candidate], cohort: CohortWriter, on_progress: Progress = lambda *_: None
+) -> list[SeriesRow]:
     """Import what can be; of each study's series of one sequence the best candidate that converts."""
     rivals: dict[tuple[str, str, str], list[Candidate]] = {}
     rows: list[SeriesRow] = []

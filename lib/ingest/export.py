@@ -6,10 +6,11 @@ in it gets the pseudonym that ``import.json`` knows it by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -17,7 +18,8 @@ from pydicom.dataset import Dataset
 from lib.domain.errors import BadCohortError, BadDicomError, BadKeyError, BadRequestError, RenalError
 from lib.domain.ledger import IMPORTED, LEDGER, Ledger, SeriesRow, read_ledger
 from lib.domain.records import LabelVersion
-from lib.domain.structures import STRUCTURE_NAMES
+from lib.domain.structures import MASS, STRUCTURE_NAMES
+from lib.imaging.lesions import components
 from lib.imaging.volume import read_label, write_bytes
 from lib.ingest.dicom_files import open_source
 from lib.ingest.dicom_origin import Origin
@@ -27,6 +29,9 @@ from lib.ingest.dicom_studies import Candidate, candidates_of
 from lib.ingest.dicomseg import write_seg
 from lib.ingest.dicomsr import write_sr
 from lib.ingest.pseudonym import Pseudonyms, open_key
+
+MOST_MASSES = 50
+"""Of a label with more, none is a segment or measured by itself: it is speckle, and each would take a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,34 +113,47 @@ def _exported(
     if candidate is None:
         return ExportRow(image_id=label.image_id, why="its series does not lie in this folder")
     try:
-        files = _objects(label, row, candidate.stack, names)
+        objects = label_objects(label, row.code, _headers(candidate.stack), names)
     except RenalError as error:
         return ExportRow(image_id=label.image_id, why=candidate.person.scrub(str(error)))
+    files = {f"{label.image_id}.{kind}.dcm": _payload(written) for kind, written in objects.items()}
     for name, payload in files.items():
         write_bytes(payload, out / name)
     return ExportRow(image_id=label.image_id, files=tuple(files))
 
 
-def _objects(label: LabelVersion, row: SeriesRow, stack: Stack, names: Pseudonyms) -> dict[str, bytes]:
-    """Content by file name."""
-    if stack.problem:
-        raise BadDicomError(stack.problem)
+def label_objects(
+    label: LabelVersion, code: str, series: Sequence[Dataset], names: Pseudonyms
+) -> dict[Literal["seg", "sr"], Dataset]:
+    """A label as a SEG, and as an SR where there is a mass; without one where there are too many to be masses.
+
+    Args:
+        label: Of an image.
+        code: Of the image's sequence.
+        series: Headers of the images that it was made from.
+        names: What the reader's name becomes.
+
+    Raises:
+        RenalError: When they are not one whole volume, or the label does not lie on it.
+    """
     drawn = STRUCTURE_NAMES if label.structures is None else label.structures
-    volume, series = read_label(label.path), _headers(stack)
+    volume = read_label(label.path)
     origin = Origin(
         made=label.created,
         reader=names.reader(label.author),
-        model=f"segment_{row.code}" if label.model_version else "",
+        model=f"segment_{code}" if label.model_version else "",
         model_version=label.model_version,
     )
-    seg = write_seg(volume, series, drawn=drawn, origin=origin, each_mass=True)
-    files = {f"{label.image_id}.seg.dcm": _payload(seg)}
-    if sr := write_sr(volume, seg, series, origin=origin):
-        files[f"{label.image_id}.sr.dcm"] = _payload(sr)
-    return files
+    _, masses = components(volume.data == MASS)
+    measured = masses <= MOST_MASSES
+    seg = write_seg(volume, series, drawn=drawn, origin=origin, each_mass=measured)
+    sr = write_sr(volume, seg, series, origin=origin) if measured else None
+    return {"seg": seg, "sr": sr} if sr else {"seg": seg}
 
 
 def _headers(stack: Stack) -> list[Dataset]:
+    if stack.problem:
+        raise BadDicomError(stack.problem)
     try:
         with quiet_pydicom():
             paths = dict.fromkeys(one.path for one in stack.slices)

@@ -7,8 +7,8 @@ The proposal is what the reader started from. The prediction comes from a model 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,10 +18,9 @@ from scipy import ndimage
 from lib.domain.errors import BadRequestError, GeometryError
 from lib.domain.structures import KIDNEY, MASS, STRUCTURE_NAMES
 from lib.imaging.lesions import components
-from lib.imaging.metrics import detected, dice
+from lib.imaging.metrics import detected, overlap
 
 Kind = Literal["empty", "off-kidney", "shifted", "other image", "swapped", "spill", "far from both"]
-Action = Literal["use", "down-weight", "hold"]
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 _ML = 1000.0  # mm³
@@ -118,41 +117,6 @@ class Suspicion:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelVerdict:
-    """What becomes of a label.
-
-    Attributes:
-        weight: In training: 1 to use it fully, 0 while it is held for review.
-    """
-
-    image_id: str
-    action: Action
-    weight: float
-    suspicions: tuple[Suspicion, ...]
-
-
-def review_labels(cases: Iterable[LabelToCheck], rule: LabelRule = DEFAULT_RULE) -> list[LabelVerdict]:
-    """Judge labels: one verdict for each, in order, so that none is left out in silence.
-
-    Raises:
-        GeometryError: When the arrays of a case do not have one shape of three axes.
-    """
-    return [_verdict(case, suspicions(case, rule), rule) for case in cases]
-
-
-def _verdict(case: LabelToCheck, found: tuple[Suspicion, ...], rule: LabelRule) -> LabelVerdict:
-    if not found:
-        return LabelVerdict(image_id=case.image_id, action="use", weight=1.0, suspicions=())
-    hold = rule.action == "hold"
-    return LabelVerdict(
-        image_id=case.image_id,
-        action="hold" if hold else "down-weight",
-        weight=0.0 if hold else rule.weight,
-        suspicions=found,
-    )
-
-
 def suspicions(case: LabelToCheck, rule: LabelRule = DEFAULT_RULE) -> tuple[Suspicion, ...]:
     """Everything that speaks against a label; empty when nothing does.
 
@@ -172,14 +136,7 @@ def _cropped(case: LabelToCheck) -> LabelToCheck:
     """Leave out what all three call background, but for one voxel around; distances within are unchanged."""
     boxes = ndimage.find_objects(((case.label | case.proposal | case.prediction) > 0).astype(np.int8))
     box = tuple(slice(max(0, edge.start - 1), edge.stop + 1) for edge in boxes[0]) if boxes else ()
-    return LabelToCheck(
-        image_id=case.image_id,
-        label=case.label[box],
-        proposal=case.proposal[box],
-        prediction=case.prediction[box],
-        spacing_mm=case.spacing_mm,
-        drawn=case.drawn,
-    )
+    return replace(case, label=case.label[box], proposal=case.proposal[box], prediction=case.prediction[box])
 
 
 # ---- one check a kind: the reason, or nothing
@@ -220,8 +177,8 @@ def _other_image(case: LabelToCheck, rule: LabelRule) -> str:
     if "kidney" not in case.drawn:
         return ""
     kidneys = case.label == KIDNEY
-    best = max(_dice(kidneys, case.proposal == KIDNEY), _dice(kidneys, case.prediction == KIDNEY))
-    seen = _dice(case.proposal == KIDNEY, case.prediction == KIDNEY)
+    best = max(overlap(kidneys, case.proposal == KIDNEY), overlap(kidneys, case.prediction == KIDNEY))
+    seen = overlap(case.proposal == KIDNEY, case.prediction == KIDNEY)
     if best >= rule.other_image_dice or seen < rule.agree_dice:
         return ""
     return f"its kidneys overlap those of the predictions with a Dice of at most {best:.2f}; theirs agree by {seen:.2f}"
@@ -232,10 +189,10 @@ def _swapped(case: LabelToCheck, rule: LabelRule) -> str:
         return ""
     kidney, mass = case.label == KIDNEY, case.label == MASS
     gains = [
-        _dice(kidney, other == MASS)
-        + _dice(mass, other == KIDNEY)
-        - _dice(kidney, other == KIDNEY)
-        - _dice(mass, other == MASS)
+        overlap(kidney, other == MASS)
+        + overlap(mass, other == KIDNEY)
+        - overlap(kidney, other == KIDNEY)
+        - overlap(mass, other == MASS)
         for other in (case.proposal, case.prediction)
     ]
     return (
@@ -258,9 +215,9 @@ def _spill(case: LabelToCheck, rule: LabelRule) -> str:
 def _far(case: LabelToCheck, rule: LabelRule) -> str:
     """The two predictions agree on a mass, and the label, which holds one, is far from both."""
     mass, proposal, prediction = (array == MASS for array in (case.label, case.proposal, case.prediction))
-    if not mass.any() or _dice(proposal, prediction) < rule.agree_dice:
+    if not mass.any() or overlap(proposal, prediction) < rule.agree_dice:
         return ""
-    dices = _dice(mass, proposal), _dice(mass, prediction)
+    dices = overlap(mass, proposal), overlap(mass, prediction)
     if max(dices) >= rule.far_dice:
         return ""
     missed = detected(mass, proposal & prediction).count(False)
@@ -298,7 +255,7 @@ def _shift(label: Mask, other: Mask, case: LabelToCheck) -> _Shift | None:
     steps = np.rint(offset).astype(int)
     return _Shift(
         distance_mm=float(np.linalg.norm(steps * case.spacing_mm)),
-        gain=_dice(_moved(label, steps), other) - _dice(label, other),
+        gain=overlap(_moved(label, steps), other) - overlap(label, other),
     )
 
 
@@ -314,11 +271,6 @@ def _moved(mask: Mask, steps: NDArray[np.int_]) -> Mask:
 def _foreground(labels: Labels, case: LabelToCheck) -> Mask:
     """What tells the position: everything when the kidneys were drawn, else the masses."""
     return labels > 0 if "kidney" in case.drawn else labels == MASS
-
-
-def _dice(one: Mask, other: Mask) -> float:
-    found = dice(one, other)
-    return 0.0 if found is None else found
 
 
 def _distance_mm(mask: Mask, case: LabelToCheck) -> NDArray[np.float64]:

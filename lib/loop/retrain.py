@@ -1,4 +1,4 @@
-"""One training run, from labels to a verdict: split by patient, train, judge both on the holdout, publish the better.
+"""One training run, from labels to a verdict: split by patient, train, judge both on the holdout.
 
 Training patients teach, validation patients choose the best weights of the run, and the holdout judges: it is shown to
 both models only after the challenger is final.
@@ -40,19 +40,17 @@ def retrain(
     champion: Path | None,
     train: Train,
     score: Score,
-    publish: Callable[[Path], None],
     salt: str = DEFAULT_SALT,
     rule: GateRule = DEFAULT_RULE,
     champion_scanners: Collection[str] | None = None,
 ) -> RetrainResult:
-    """Train a challenger and let it serve only if the gate says so.
+    """Train a challenger and judge it; whoever calls lets it serve if the decision says so.
 
     Args:
         cases: Final labels of one sequence.
         champion: Weights that serve now, or None.
         train: Fits on (train, validation) images and returns the challenger's weight file.
         score: Scores a weight file on images.
-        publish: Puts a weight file in the champion's place, atomically.
         salt: Of the patient split.
         rule: Of the gate.
         champion_scanners: Scanners that the champion was trained on; None when that was not recorded.
@@ -76,8 +74,6 @@ def retrain(
         patients_sha256=_sha256({case.patient_id for case in holdout}),
         labels_sha256=_sha256(f"{case.image_id} {case.label_sha256}" for case in holdout),
     )
-    if decision.promote:
-        publish(challenger)
     return RetrainResult(
         trained_on=len(chosen["train"]), validated_on=len(chosen["validation"]), challenger=after, decision=decision
     )

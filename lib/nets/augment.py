@@ -1,6 +1,7 @@
-"""Random variation of training patches, on tensors, the same on CPU and GPU; seeded by a generator.
+"""Random variation of training patches, on tensors, the same on CPU and GPU; seeded by generators.
 
-Strong variation of intensity stands in for the scanners that the training cases do not show.
+Amounts are drawn on the image's device. What decides what is done at all is drawn on the CPU, so that a GPU is never
+waited for. Strong variation of intensity stands in for the scanners that the training cases do not show.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def augment(
     spacing_mm: tuple[float, float, float],
     generator: torch.Generator,
     strength: Strength = STANDARD,
+    chooser: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Turn, scale, mirror and re-colour a batch.
 
@@ -67,14 +69,15 @@ def augment(
         spacing_mm: Voxel edge lengths, so that rotations are rigid.
         generator: On the device of the image.
         strength: How much of everything.
+        chooser: On the CPU, draws which patches get what; None for the same generator.
 
     Returns:
         Image (B, 1, *patch) and label (B, 1, *patch).
     """
     grid = random_grid(image, patch, spacing_mm, generator, strength)
     label = functional.grid_sample(label.float(), grid, mode="nearest", align_corners=True).to(label.dtype)
-    image = randomise(moved(image, grid), label, generator, strength.domain)
-    return recolour(image, generator, strength), label
+    image = randomise(moved(image, grid), label, generator, strength.domain, chooser)
+    return recolour(image, generator, strength, chooser), label
 
 
 def moved(image: Tensor, grid: Tensor) -> Tensor:
@@ -129,11 +132,13 @@ def _sampling_grid(matrices: Tensor, patch: tuple[int, ...], shape: tuple[int, .
     return place.flip(-1)
 
 
-def recolour(image: Tensor, generator: torch.Generator, strength: Strength = STANDARD) -> Tensor:
+def recolour(
+    image: Tensor, generator: torch.Generator, strength: Strength = STANDARD, chooser: torch.Generator | None = None
+) -> Tensor:
     """Vary intensities: a rising curve, a bias field, blur, noise, contrast and brightness; order is never inverted."""
     image = _bend(image, generator, strength)
     image = _bias(image, generator, strength.bias)
-    image = _blur(image, generator, strength)
+    image = _blur(image, chooser or generator, strength)
     image = _noise(image, generator, strength)
     contrast = torch.exp(_per_case(image, generator) * strength.contrast)
     return image * contrast + _per_case(image, generator) * strength.brightness
@@ -167,11 +172,11 @@ def _noise(image: Tensor, generator: torch.Generator, strength: Strength) -> Ten
     return image + amount * _normal(tuple(image.shape), generator)
 
 
-def _blur(image: Tensor, generator: torch.Generator, strength: Strength) -> Tensor:
+def _blur(image: Tensor, chooser: torch.Generator, strength: Strength) -> Tensor:
     """Show some cases as if acquired with coarser voxels."""
     blurred = []
     low, high = strength.blur_steps
-    draws = torch.rand((len(image), 2), generator=generator, device=generator.device).tolist()
+    draws = torch.rand((len(image), 2), generator=chooser, device=chooser.device).tolist()
     for case, (chance, width) in zip(image, draws, strict=True):
         if chance >= strength.blur_chance:
             blurred.append(case)

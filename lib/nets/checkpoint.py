@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.volume import write_bytes
+from lib.nets import parallel
 from lib.nets.networks import Plan
 from lib.nets.trainee import Best, FitSettings, Trainee, state_of
 
@@ -28,7 +29,7 @@ _KEY = "renal_loop_checkpoint"
 
 def identity(plan: Plan, settings: FitSettings, train: Sequence[LabelledImage]) -> str:
     """Hash what makes a run: its plan, its settings, and which labels it learns from."""
-    cases = [(case.image_id, sorted(case.drawn)) for case in train]
+    cases = [(case.image_id, sorted(case.drawn), case.weight) for case in train]
     return hashlib.sha256(json.dumps([asdict(plan), asdict(settings), cases]).encode()).hexdigest()
 
 
@@ -40,8 +41,8 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def keep(self, run: Trainee) -> None:
-        """Write the run, unless that was done a moment ago."""
-        if time.monotonic() - self._written < run.settings.checkpoint_s:
+        """Write the run, unless that was done a moment ago; of several processes, the first one does."""
+        if parallel.rank() or time.monotonic() - self._written < run.settings.checkpoint_s:
             return
         tensors, header = _pack(run)
         write_bytes(save(tensors, metadata={_KEY: json.dumps({"identity": self._identity, **header})}), self._path)
@@ -68,7 +69,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget the run: it is complete."""
-        self._path.unlink(missing_ok=True)
+        if parallel.rank() == 0:
+            self._path.unlink(missing_ok=True)
 
 
 def _pack(run: Trainee) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -79,8 +81,6 @@ def _pack(run: Trainee) -> tuple[dict[str, Tensor], dict[str, object]]:
     for index, moments in optimiser["state"].items():
         for name, tensor in moments.items():
             tensors[f"optimiser.{index}.{name}"] = tensor.detach().to("cpu", copy=True).contiguous()
-    tensors["random.cut"] = run.cut_randomly.get_state()
-    tensors["random.vary"] = run.vary_randomly.get_state()
     now = time.monotonic()
     return tensors, {
         "steps": run.steps,
@@ -98,8 +98,6 @@ def _unpack(run: Trainee, tensors: Mapping[str, Tensor], header: Mapping[str, An
     if header["best"] is not None:
         run.best = Best(state=_under(tensors, "best."), dice=dict(header["best"]))
     _fill_optimiser(run.optimiser, _under(tensors, "optimiser."))
-    run.cut_randomly.set_state(tensors["random.cut"])
-    run.vary_randomly.set_state(tensors["random.vary"])
     now = time.monotonic()
     run.started, run.first_step = (now - seconds for seconds in header["elapsed_s"])
     run.validation_s, run.last_validation_s = header["validation_s"]

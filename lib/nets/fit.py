@@ -10,7 +10,8 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 from lib.domain.errors import BadRequestError, BadWeightsError
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.metrics import dice
-from lib.nets.cases import ReadyCase, read_cases
+from lib.nets import parallel
+from lib.nets.cases import ReadyCase, placed, read_cases
 from lib.nets.checkpoint import Checkpoint, identity
-from lib.nets.networks import LoadedWeights, Plan, build_network
+from lib.nets.launch import in_processes
+from lib.nets.networks import LoadedWeights, Plan, build_network, pick_device
 from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
 from lib.nets.runtime import torch_runner
 from lib.nets.trainee import FitSettings, Trainee, is_out_of_memory, state_of
@@ -76,12 +79,17 @@ def fit(
         NotEnoughLabelsError: When no training case has a drawn structure of the plan.
         BadImageError: When a case cannot be read.
         BadWeightsError: When ``start_from`` does not fit the plan.
-        BadRequestError: When the budget is not positive, or memory does not suffice for the batch.
+        BadRequestError: When the budget is not positive, memory does not suffice for the batch, or there are fewer
+            GPUs than processes.
+        WorkerError: When one of several processes was lost; the checkpoint stays.
     """
     started = time.monotonic()
     _check_budget(settings)
-    with _threads(settings.threads), _memory_errors(plan, settings):
-        cases = read_cases(train, plan)
+    if settings.processes > 1 and not parallel.started():
+        return _launched(train, validation, plan, settings, start_from, checkpoint, on_epoch, should_stop)
+    device = pick_device(settings.device)
+    with _threads(settings.threads), _memory_errors(plan, settings), parallel.group(device), _quick_convolutions():
+        cases = placed(read_cases(train, plan), device)
         held_out = read_cases(validation[: settings.validation_cases], plan) if validation else []
         run = Trainee(plan, settings, _initial_network(plan, settings, start_from), started)
         kept = Checkpoint(checkpoint, identity(plan, settings, train)) if checkpoint else None
@@ -90,12 +98,33 @@ def fit(
         return _train(run, cases, held_out, on_epoch, should_stop, kept)
 
 
+def _launched(
+    train: Sequence[LabelledImage],
+    validation: Sequence[LabelledImage],
+    plan: Plan,
+    settings: FitSettings,
+    start_from: LoadedWeights | None,
+    checkpoint: Path | None,
+    on_epoch: Callable[[EpochReport], None],
+    should_stop: Callable[[], bool],
+) -> FitResult:
+    """Fit, in as many processes as the settings say."""
+    gpus = torch.cuda.device_count()
+    if pick_device(settings.device).type == "cuda" and settings.processes > gpus:
+        msg = f"{settings.processes} processes are to train, one a GPU; this machine has {gpus}"
+        raise BadRequestError(msg)
+    threads = max(1, (settings.threads or torch.get_num_threads()) // settings.processes)
+    shared = replace(settings, threads=threads)
+    job = partial(fit, train, validation, plan, shared, start_from=start_from, checkpoint=checkpoint)
+    return in_processes(settings.processes, threads, job, on_epoch, should_stop)
+
+
 def _check_budget(settings: FitSettings) -> None:
     amount = settings.epochs if settings.minutes is None else settings.minutes
-    if amount <= 0 or settings.batch_size < 1 or settings.steps_per_epoch < 1:
+    if amount <= 0 or min(settings.batch_size, settings.steps_per_epoch, settings.processes) < 1:
         msg = (
-            f"minutes {settings.minutes!r}, epochs {settings.epochs!r}, batch {settings.batch_size!r} and "
-            f"steps per epoch {settings.steps_per_epoch!r} must be positive"
+            f"minutes {settings.minutes!r}, epochs {settings.epochs!r}, batch {settings.batch_size!r}, "
+            f"steps per epoch {settings.steps_per_epoch!r} and processes {settings.processes!r} must be positive"
         )
         raise BadRequestError(msg)
 
@@ -147,11 +176,11 @@ def _train(
     )
 
 
-def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[float], bool]:
+def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[Tensor], bool]:
     """Take the epoch's steps; fewer when time is up or the run is stopped."""
-    losses: list[float] = []
+    losses: list[Tensor] = []
     for _ in range(run.settings.steps_per_epoch):
-        if should_stop():
+        if parallel.agreed(should_stop()):
             return losses, True
         if run.progress() >= 1:
             break
@@ -166,14 +195,18 @@ def _validation_due(run: Trainee, epoch: int, stopped: bool) -> bool:
         return epoch % max(1, round(run.settings.epochs / _EPOCH_VALIDATIONS)) == 0
     spent = time.monotonic() - run.first_step
     early = run.progress() < _FIRST_VALIDATION
-    return not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
+    due = not early and run.validation_s + run.last_validation_s <= _VALIDATION_SHARE * spent
+    return bool(parallel.agreed(due))
 
 
 def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
-    """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time."""
+    """Mean Dice per drawn structure over whole images, on the working grid; not mirrored, which saves half the time.
+
+    Several processes share the cases.
+    """
     began = time.monotonic()
     scores: dict[str, list[float]] = {name: [] for name in run.plan.structures}
-    for case in cases:
+    for case in cases[parallel.rank() :: parallel.count()]:
         probabilities = class_probabilities(case.image.float(), torch_runner(run.average), run.plan, mirrored=False)
         winners = drop_specks(probabilities, run.plan, SMALLEST_MASS_MM3).argmax(0).numpy()
         for index, name in enumerate(run.plan.structures, start=1):
@@ -182,17 +215,19 @@ def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
                 scores[name].append(score)
     run.last_validation_s = time.monotonic() - began
     run.validation_s += run.last_validation_s
-    return {name: _mean(values) for name, values in scores.items() if values}
+    everyones = parallel.gathered(scores)
+    merged = {name: [value for some in everyones for value in some[name]] for name in scores}
+    return {name: _mean(values) for name, values in merged.items() if values}
 
 
-def _report(run: Trainee, epoch: int, losses: Sequence[float], scores: Mapping[str, float]) -> EpochReport:
+def _report(run: Trainee, epoch: int, losses: Sequence[Tensor], scores: Mapping[str, float]) -> EpochReport:
     progress = max(run.progress(), 1e-6)
     spent = time.monotonic() - run.first_step
     timed = max(epoch, round(epoch / progress))
     return EpochReport(
         epoch=epoch,
         epochs=run.settings.epochs if run.settings.minutes is None else timed,
-        loss=_mean(losses) if losses else math.nan,
+        loss=_mean(torch.stack(list(losses)).tolist()) if losses else math.nan,
         dice=scores,
         eta_s=spent * (1 - progress) / progress,
     )
@@ -211,6 +246,11 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _quick_convolutions() -> contextlib.AbstractContextManager[None]:
+    """On a GPU, let cuDNN choose its algorithms by trial: every patch has the same shape."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True)
 
 
 @contextlib.contextmanager

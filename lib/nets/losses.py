@@ -37,14 +37,15 @@ def partial_dice_ce(logits: Tensor, target: Tensor, drawn: Tensor) -> Tensor:
     Args:
         logits: (B, C, X, Y, Z).
         target: Classes (B, X, Y, Z), uint8; a class that was not drawn counts as background.
-        drawn: bool (B, C), as from ``drawn_classes``.
+        drawn: bool (B, C), as from ``drawn_classes``, on the CPU: a GPU is not waited for.
 
     Returns:
         Scalar, float32.
     """
     log_p = torch.log_softmax(logits.float(), 1)
+    everything, drawn = bool(drawn[:, 1:].all()), drawn.to(logits.device, non_blocking=True)
     truth = torch.where(drawn.gather(1, target.flatten(1).long()).view_as(target), target, 0)
-    if not drawn[:, 1:].all():
+    if not everything:
         log_p = _merge(log_p, drawn)
     entropy = torch.nn.functional.nll_loss(log_p, truth.long())
     return entropy + _dice_loss(log_p, truth, drawn[:, 1:])

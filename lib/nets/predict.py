@@ -160,11 +160,15 @@ def drop_specks(probabilities: Tensor, plan: Plan, smallest_mm3: float) -> Tenso
     """
     smallest = smallest_mm3 / math.prod(plan.spacing_mm)
     for index in np.flatnonzero(label_values(plan) == MASS).tolist():
-        specks = _specks(probabilities.argmax(0) == index, smallest)
+        box = mask_box(probabilities[index] >= 1 / len(probabilities), (0, 0, 0))  # elsewhere no mass can win
+        if box is None:
+            continue
+        specks = _specks(probabilities[:, *box].argmax(0) == index, smallest)
         if specks.any():
             probabilities = probabilities.clone()
-            probabilities[index, specks] = 0
-            probabilities /= probabilities.sum(0, keepdim=True)
+            inside = probabilities[:, *box]  # a view
+            inside[index, specks] = 0
+            inside[:, specks] /= inside[:, specks].sum(0)
     return probabilities
 
 

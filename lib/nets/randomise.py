@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lib.domain.structures import STRUCTURES
 from lib.nets.grids import AIR
 
 _HIDDEN = 4  # channels of the random network
@@ -46,7 +47,9 @@ class Domain:
 NONE = Domain(contrast_chance=0, tissue_chance=0, slices_chance=0, ghost_chance=0, cut_chance=0)
 
 
-def randomise(image: Tensor, label: Tensor, generator: torch.Generator, domain: Domain) -> Tensor:
+def randomise(
+    image: Tensor, label: Tensor, generator: torch.Generator, domain: Domain, chooser: torch.Generator | None = None
+) -> Tensor:
     """Make some of a batch's images foreign.
 
     Args:
@@ -54,45 +57,47 @@ def randomise(image: Tensor, label: Tensor, generator: torch.Generator, domain: 
         label: Classes of the same shape; never changed, since nothing moves.
         generator: On the device of the image.
         domain: How often and how far.
+        chooser: On the CPU, draws what is done to which image, so that a GPU is not waited for; None for the same
+            generator.
 
     Returns:
         Images of the same shape.
     """
-    return torch.cat([_one(image[case][None], label[case][None], generator, domain) for case in range(len(image))])
+    choose = chooser or generator
+    cases = zip(image, label, strict=True)
+    return torch.cat([_one(one[None], classes[None], generator, choose, domain) for one, classes in cases])
 
 
-def _one(image: Tensor, label: Tensor, generator: torch.Generator, domain: Domain) -> Tensor:
-    draws = torch.rand(5, generator=generator, device=generator.device).tolist()
+def _one(image: Tensor, label: Tensor, generator: torch.Generator, chooser: torch.Generator, domain: Domain) -> Tensor:
+    draws = torch.rand(5, generator=chooser, device=chooser.device).tolist()
     if draws[0] < domain.tissue_chance:
         image = _tissues(image, label, generator, domain.tissue)
     if draws[1] < domain.contrast_chance:
-        image = _contrast(image, generator, domain.contrast)
+        image = _contrast(image, generator, chooser, domain.contrast)
     if draws[2] < domain.slices_chance:
-        image = _slices(image, generator, domain.slices)
+        image = _slices(image, chooser, domain.slices)
     if draws[3] < domain.ghost_chance:
-        image = _ghost(image, generator, domain.ghost)
+        image = _ghost(image, chooser, domain.ghost)
     if draws[4] < domain.cut_chance:
-        image = _cut(image, generator, domain.cut)
+        image = _cut(image, chooser, domain.cut)
     return image
 
 
 def _tissues(image: Tensor, label: Tensor, generator: torch.Generator, amount: float) -> Tensor:
     """Shift each structure's signal; structures blend into each other over a voxel, as they do in an image."""
-    shifts = torch.randn(int(label.max()) + 1, generator=generator, device=image.device) * amount
+    shifts = torch.randn(1 + len(STRUCTURES), generator=generator, device=image.device) * amount
     shifts[0] = 0
     field = shifts[label.long()]
     return image + functional.avg_pool3d(functional.pad(field, (1,) * 6, mode="replicate"), 3, stride=1)
 
 
-def _contrast(image: Tensor, generator: torch.Generator, most: float) -> Tensor:
+def _contrast(image: Tensor, generator: torch.Generator, chooser: torch.Generator, most: float) -> Tensor:
     """Mix in the output of a random shallow network, brought to the mean and spread of the body's signal."""
     body = image > AIR / 2
-    if int(body.sum()) < 2:
-        return image
     foreign = image
     for layer in range(_LAYERS):
         last = layer == _LAYERS - 1
-        size = 1 if _draw(generator) < 0.5 else 3
+        size = 1 if _draw(chooser) < 0.5 else 3
         shape = (1 if last else _HIDDEN, foreign.shape[1], size, size, size)
         weight = torch.randn(shape, generator=generator, device=image.device) / (shape[1] * size**3) ** 0.5
         padded = functional.pad(foreign, (size // 2,) * 6, mode="replicate")
@@ -100,35 +105,42 @@ def _contrast(image: Tensor, generator: torch.Generator, most: float) -> Tensor:
         if not last:
             shift = torch.randn((1, _HIDDEN, 1, 1, 1), generator=generator, device=image.device)
             foreign = functional.leaky_relu(foreign + shift, _SLOPE)
-    foreign = (foreign - foreign[body].mean()) / foreign[body].std().clamp(min=1e-3)
-    foreign = foreign * image[body].std() + image[body].mean()
-    share = most * _draw(generator)
+    (mean, spread), (foreign_mean, foreign_spread) = _moments(image, body), _moments(foreign, body)
+    foreign = (foreign - foreign_mean) / foreign_spread.clamp(min=1e-3) * spread + mean
+    share = most * _draw(chooser)
     return torch.where(body, (1 - share) * image + share * foreign, image)
 
 
-def _slices(image: Tensor, generator: torch.Generator, most: float) -> Tensor:
+def _moments(image: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation inside a mask; zero when it is empty. Picking voxels would wait for a GPU."""
+    count = body.sum().clamp(min=1)
+    mean = torch.where(body, image, 0).sum() / count
+    return mean, (torch.where(body, image - mean, 0).square().sum() / count).sqrt()
+
+
+def _slices(image: Tensor, chooser: torch.Generator, most: float) -> Tensor:
     """Average along one axis, then interpolate back."""
-    axis = _pick(3, generator)
+    axis = _pick(3, chooser)
     shape = list(image.shape[-3:])
     small = list(shape)
-    small[axis] = max(1, round(shape[axis] / (1 + (most - 1) * _draw(generator))))
+    small[axis] = max(1, round(shape[axis] / (1 + (most - 1) * _draw(chooser))))
     return functional.interpolate(functional.interpolate(image, size=small, mode="area"), size=shape, mode="trilinear")
 
 
-def _ghost(image: Tensor, generator: torch.Generator, most: float) -> Tensor:
+def _ghost(image: Tensor, chooser: torch.Generator, most: float) -> Tensor:
     """Add a copy that is shifted within the slice, as breathing does along the phase encoding."""
-    axis = 2 + _pick(2, generator)
-    shift = round(image.shape[axis] * (0.2 + 0.6 * _draw(generator)))
-    return image + (image.roll(shift, axis) - AIR) * (most * _draw(generator))
+    axis = 2 + _pick(2, chooser)
+    shift = round(image.shape[axis] * (0.2 + 0.6 * _draw(chooser)))
+    return image + (image.roll(shift, axis) - AIR) * (most * _draw(chooser))
 
 
-def _cut(image: Tensor, generator: torch.Generator, most: float) -> Tensor:
+def _cut(image: Tensor, chooser: torch.Generator, most: float) -> Tensor:
     """Leave air where a smaller field of view ends."""
-    axis = 2 + _pick(3, generator)
+    axis = 2 + _pick(3, chooser)
     length = image.shape[axis]
-    missing = int(length * most * _draw(generator))
+    missing = int(length * most * _draw(chooser))
     kept = torch.arange(length, device=image.device)
-    kept = kept >= missing if _draw(generator) < 0.5 else kept < length - missing
+    kept = kept >= missing if _draw(chooser) < 0.5 else kept < length - missing
     shape = [1] * image.ndim
     shape[axis] = length
     return torch.where(kept.view(shape), image, AIR)

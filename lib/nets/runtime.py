@@ -1,22 +1,32 @@
-"""What runs a trained network: OpenVINO on a CPU where it is installed, PyTorch elsewhere.
+"""What runs a trained network: CUDA graphs on a GPU, OpenVINO on a CPU where it is installed, else PyTorch.
 
 OpenVINO computes in float32 here, so that a reader gets the same proposal on every machine; that is still faster than
-PyTorch, which is only quick where the processor multiplies bfloat16.
+PyTorch, which is only quick where the processor multiplies bfloat16. On a GPU the network computes in bfloat16, and
+what it does to a window of one shape is recorded once and replayed: launching its kernels one by one takes longer than
+they run.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import logging
 import warnings
 from collections.abc import Callable
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
 
 from lib.nets.networks import LoadedWeights, mixed_precision, network_with, pick_device
 
+logger = logging.getLogger(__name__)
+
 Runner = Callable[[Tensor], Tensor]
-"""Images (1, 1, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the CPU."""
+"""Images (1, 1, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the network's device."""
+
+_MOST_RECORDED = 8  # shapes: each keeps its memory on the GPU
+_REHEARSALS = 3  # runs before a recording, in which cuDNN chooses its algorithms
 
 
 def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
@@ -28,7 +38,70 @@ def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
     network, where = network_with(weights).eval(), pick_device(device)
     if where.type == "cpu" and importlib.util.find_spec("openvino"):
         return openvino_runner(network, weights.plan.multiple)
+    if where.type == "cuda":
+        return replaying_runner(network.to(where), weights.plan.window)
     return torch_runner(network.to(where))
+
+
+def replaying_runner(
+    network: nn.Module,
+    window: tuple[int, int, int],
+    record: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]] | None = None,
+) -> Runner:
+    """Run a network in bfloat16 by replaying a recording, one for each shape of window.
+
+    Where recording fails the network runs as it is, and that is said once.
+
+    Args:
+        network: On its device, in evaluation mode.
+        window: Shape that is recorded beforehand.
+        record: Makes the recording from an example; None for CUDA graphs.
+    """
+    device = next(network.parameters()).device
+    quick = copy.deepcopy(network).to(dtype=torch.bfloat16, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    recorded: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
+    lock, make = Lock(), record or cuda_graph
+    failed = False
+
+    def recording(image: Tensor) -> Callable[[Tensor], Tensor]:
+        nonlocal failed
+        if image.shape not in recorded and not failed and len(recorded) < _MOST_RECORDED:
+            try:
+                recorded[image.shape] = make(quick, image)
+            except RuntimeError as error:
+                failed = True
+                logger.warning("the network could not be recorded (%s); it runs unrecorded", type(error).__name__)
+        return recorded.get(image.shape, quick)
+
+    @torch.inference_mode()
+    def run(image: Tensor) -> Tensor:
+        with lock:  # a recording has one input and one output
+            there = image.to(device, torch.bfloat16)
+            return recording(there)(there).to(torch.float32, copy=True)
+
+    run(torch.zeros(1, 1, *window))
+    return run
+
+
+def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
+    """Record what a network does to an image of the example's shape, as a CUDA graph."""
+    given = example.clone()
+    aside = torch.cuda.Stream(given.device)
+    aside.wait_stream(torch.cuda.current_stream(given.device))
+    with torch.cuda.stream(aside):
+        for _ in range(_REHEARSALS):
+            network(given)
+    torch.cuda.current_stream(given.device).wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        answer: Tensor = network(given)
+
+    def replay(image: Tensor) -> Tensor:
+        given.copy_(image)
+        graph.replay()  # type: ignore[no-untyped-call]
+        return answer
+
+    return replay
 
 
 def torch_runner(network: nn.Module) -> Runner:
@@ -39,7 +112,7 @@ def torch_runner(network: nn.Module) -> Runner:
     def run(image: Tensor) -> Tensor:
         with mixed_precision(device):
             logits: Tensor = network(image.to(device))
-        return logits.float().cpu()
+        return logits.float()
 
     return run
 

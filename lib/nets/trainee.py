@@ -9,10 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lib.domain.records import EpochReport
+from lib.nets import parallel
 from lib.nets.augment import STANDARD, Strength, augment
 from lib.nets.cases import ReadyCase, cut_batch
 from lib.nets.losses import drawn_classes, partial_dice_ce
@@ -40,6 +43,8 @@ class FitSettings:
         validation_cases: At most so many are predicted per validation.
         strength: Of the augmentation.
         checkpoint_s: Seconds between checkpoints, when there is a file for them.
+        processes: That train together, one a GPU, each with batches of its own.
+        compile: Whether ``torch.compile`` translates the network; None for where it pays, on CUDA.
     """
 
     minutes: float | None = None
@@ -53,6 +58,8 @@ class FitSettings:
     validation_cases: int = 8
     strength: Strength = STANDARD
     checkpoint_s: float = 60.0
+    processes: int = 1
+    compile: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,10 +90,12 @@ class Trainee:
         self.network = network.to(self.device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY
+            self.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
         )
-        self.cut_randomly = torch.Generator().manual_seed(settings.seed)
-        self.vary_randomly = torch.Generator(self.device).manual_seed(settings.seed + 1)
+        self._uncompiled = parallel.averaging(self.network)
+        translated = self.device.type == "cuda" if settings.compile is None else settings.compile
+        self._forward = torch.compile(self._uncompiled) if translated else self._uncompiled
+        self.cut_randomly, self.vary_randomly = torch.Generator(), torch.Generator(self.device)
         self.first_step = time.monotonic()
         self.batch_size = settings.batch_size
         self.steps, self.validation_s, self.last_validation_s = 0, 0.0, 0.0
@@ -94,52 +103,75 @@ class Trainee:
         self.best: Best | None = None
 
     def progress(self) -> float:
-        """Share of the budget that is used up; 1 ends the run."""
+        """Share of the budget that is used up; 1 ends the run. Every process of the run must ask."""
         if self.settings.minutes is None:
             return self.steps / (self.settings.epochs * self.settings.steps_per_epoch)
         end = self.started + 60 * self.settings.minutes - self.last_validation_s
         now = time.monotonic()
-        return 1.0 if now >= end else (now - self.first_step) / (end - self.first_step)
+        return parallel.agreed(1.0 if now >= end else (now - self.first_step) / (end - self.first_step))
 
-    def step(self, cases: Sequence[ReadyCase]) -> float:
-        """One optimiser step on one random batch; its loss. When memory runs out, the batch is halved, once."""
-        try:
-            return self._step(cases)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or self.batch_size < max(2, self.settings.batch_size):
-                raise
-        self.batch_size //= 2
-        self.optimiser.zero_grad()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        logger.warning("memory ran out; training goes on with batches of %d", self.batch_size)
-        return self._step(cases)
+    def step(self, cases: Sequence[ReadyCase]) -> Tensor:
+        """One optimiser step on one random batch; its loss, still on the device: nothing here waits for a GPU.
 
-    def _step(self, cases: Sequence[ReadyCase]) -> float:
+        When memory runs out, the batch is halved, once; a network that cannot be translated is trained as it is.
+        """
+        while True:
+            try:
+                return self._step(cases)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not self._gave_in(error):
+                    raise
+            self.optimiser.zero_grad()
+
+    def _gave_in(self, error: Exception) -> bool:
+        """Make the next try easier; False when nothing is left to give."""
+        if is_out_of_memory(error) and self.batch_size >= max(2, self.settings.batch_size) and parallel.count() == 1:
+            self.batch_size //= 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            logger.warning("memory ran out; training goes on with batches of %d", self.batch_size)
+            return True
+        if _is_translation(error) and self._forward is not self._uncompiled:
+            self._forward = self._uncompiled
+            logger.warning("torch.compile failed (%s); training goes on without", type(error).__name__)
+            return True
+        return False
+
+    def _seed(self) -> None:
+        """Draw this step's random numbers from the run's seed, the step and the process alone: nothing to remember."""
+        here = (self.settings.seed, self.steps, parallel.rank())
+        cut, vary = np.random.SeedSequence(here).generate_state(2, np.uint64).tolist()
+        self.cut_randomly.manual_seed(cut)
+        self.vary_randomly.manual_seed(vary)
+
+    def _step(self, cases: Sequence[ReadyCase]) -> Tensor:
         plan, device = self.plan, self.device
+        self._seed()
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * schedule(self.progress())
         batch = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
-        image, label = batch.image.to(device), batch.label.to(device)
-        image, label = augment(image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength)
+        image, label = batch.image.to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
+        image, label = augment(
+            image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength, self.cut_randomly
+        )
         with mixed_precision(device):
-            logits = self.network(image)
-        loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures).to(device))
+            logits = self._forward(image)
+        loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
-        if torch.isfinite(norm):
-            self.optimiser.step()
+        self.optimiser.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined] # as a GradScaler: skips
+        self.optimiser.step()
         self.steps += 1
         self._follow()
-        return float(loss.detach())
+        return loss.detach()
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the average towards the weights; faster at the start."""
         keep = min(_EMA_DECAY, (1 + self.steps) / (10 + self.steps))
-        for average, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            average.lerp_(weight, 1 - keep)
+        averages, weights = list(self.average.parameters()), list(self.network.parameters())
+        get_ema_multi_avg_fn(keep)(averages, weights, 0)  # type: ignore[no-untyped-call]
 
     def offer(self, scores: Mapping[str, float]) -> None:
         """Keep the averaged weights when they validated no worse than the best so far."""
@@ -159,6 +191,12 @@ def schedule(progress: float) -> float:
 def state_of(network: nn.Module) -> dict[str, Tensor]:
     """Copy a network's tensors to the CPU."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _is_translation(error: Exception) -> bool:
+    from torch._dynamo.exc import TorchDynamoException  # slow to import
+
+    return isinstance(error, TorchDynamoException)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -45,7 +45,7 @@ def class_probabilities(
         total = _softmax_window(padded, network, mirrored)
     else:
         total = _blended(padded, network, places, plan.classes, mirrored)
-    return total[:, :i, :j, :k]
+    return total[:, :i, :j, :k].cpu()
 
 
 def _corners(box: Box, window: Sequence[int], shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -61,10 +61,12 @@ def _corners(box: Box, window: Sequence[int], shape: Sequence[int]) -> Iterator[
 def _blended(
     padded: Tensor, network: Runner, places: Sequence[tuple[slice, ...]], classes: int, mirrored: bool
 ) -> Tensor:
-    bump = _bump([span.stop - span.start for span in places[0]])
-    total = torch.zeros((classes, *padded.shape))
-    for place in places:
-        total[:, *place] += _softmax_window(padded[place], network, mirrored) * bump
+    windows = (_softmax_window(padded[place], network, mirrored) for place in places)
+    first = next(windows)
+    bump = _bump(first.shape[1:]).to(first.device)
+    total = torch.zeros((classes, *padded.shape), device=first.device)
+    for place, window in zip(places, itertools.chain([first], windows), strict=True):
+        total[:, *place] += window * bump
     seen = total.sum(0)
     total[0, seen == 0] = 1.0
     return total.div_(seen.where(seen > 0, 1.0))

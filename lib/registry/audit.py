@@ -92,6 +92,21 @@ class AuditLog:
             if entry is not None:
                 yield entry
 
+    def entries_from(self, start: int) -> tuple[list[dict[str, Any]], int]:
+        """Entries that lie whole behind a byte of the file, and the byte behind them: reads each line once.
+
+        Args:
+            start: 0, or what the last call returned; a file that became shorter is read from its beginning.
+        """
+        if not self.file.is_file():
+            return [], 0
+        with self.file.open("rb") as file:
+            file.seek(start if start <= self._size() else 0)
+            start = file.tell()
+            whole = file.read().rpartition(b"\n")[0]
+        found = [entry for line in whole.splitlines() if (entry := _parsed(line))]
+        return found, start + len(whole) + 1 if whole else start
+
     def verify(self, known: str = "") -> AuditCheck:
         """Read every line and recompute every hash.
 

@@ -22,7 +22,15 @@ from lib.domain.errors import BadWeightsError, UnknownModelError
 from lib.imaging.volume import write_bytes
 from lib.registry.figures import finite
 from lib.registry.serving import read_serving
-from lib.registry.versions import RECORD, WEIGHTS, VersionRecord, checked_version, file_sha256, read_record
+from lib.registry.versions import (
+    RECORD,
+    WEIGHTS,
+    VersionRecord,
+    checked_version,
+    file_sha256,
+    read_record,
+    version_in,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +84,11 @@ class ModelFolder:
         """Where a version's weights lie; a training run writes them there before anyone has judged them."""
         return self.folder(code) / VERSIONS / f"{checked_version(version)}{WEIGHTS}"
 
+    def intact(self, record: VersionRecord) -> Path | None:
+        """Where a version's weights lie, if they are there and those on record."""
+        path = self.weights(record.code, record.version)
+        return path if path.is_file() and self._is_sound(path, record.sha256) else None
+
     def earlier_release(self, code: str, name: str) -> Path:
         """Where earlier releases kept the ``champion`` and the ``previous`` weights."""
         return self.folder(code) / f"{name}{WEIGHTS}"
@@ -110,7 +123,17 @@ class ModelFolder:
         """
         nowhere = Path(f"{checked_version(version)}{RECORD}")
         files = (self.weights(code, version).with_suffix(RECORD) for code in self.codes())
-        return read_record(next((path for path in files if path.is_file()), nowhere))
+        known = next((path for path in files if path.is_file()), None)
+        shipped = None if known else next((one for one in self._shipped() if one.version == version), None)
+        return shipped or read_record(known or nowhere)
+
+    def _shipped(self) -> Iterator[VersionRecord]:
+        """What is known of the weights that come with the app, before any of them was taken into the registry."""
+        for path in self.shipped.glob(f"*{WEIGHTS}"):
+            version, sha256 = version_in(path, path.stem), file_sha256(path)
+            yield VersionRecord(
+                code=path.stem, version=version, sha256=sha256, created="", source="shipped", decision={}
+            )
 
     def write_stats(self, code: str, stats: Mapping[str, object]) -> None:
         """Keep the last run's figures; a number that is not finite would break every reader, so none is kept."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from lib.domain.records import CaseScore
+from lib.domain.resampling import FEWEST_PATIENTS, times_drawn
 
-_FEWEST_PATIENTS = 2  # one patient tells nothing about the spread
 _ZERO = 1e-12  # sums of equal differences differ by rounding
 
 
@@ -96,21 +94,12 @@ def mean_bounds(differences: Sequence[float], *, confidence: float, resamples: i
         Infinite bounds for fewer than two patients: nothing is known about the spread.
     """
     count = len(differences)
-    if count < _FEWEST_PATIENTS:
+    if count < FEWEST_PATIENTS:
         return Interval(lower=-math.inf, upper=math.inf)
-    means = _shares(count, resamples, seed) @ np.asarray(differences, dtype=float)
+    means = times_drawn(count, resamples, seed) @ np.asarray(differences, dtype=float) / count
     tail = float(ndtr(-math.sqrt(count / (count - 1)) * stdtrit(count - 1, confidence)))
     lower, upper = np.quantile(means, (tail, 1 - tail))
     return Interval(lower=_without_rounding(lower), upper=_without_rounding(upper))
-
-
-@lru_cache(maxsize=64)
-def _shares(count: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """Share of each patient in each resample (resamples, count)."""
-    drawn = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=resamples)
-    shares = drawn / count
-    shares.setflags(write=False)
-    return shares
 
 
 def _without_rounding(value: float) -> float:

@@ -23,6 +23,8 @@ from lib.registry.figures import finite
 
 WEIGHTS, RECORD = ".safetensors", ".json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SCRATCH = "scratch"  # what a run starts from that starts from nothing
+SCANNERS = "scanners"  # note of a weight file: every scanner that it and its ancestors were trained on
 _HEADER_KEY = "renal_loop"  # as lib.nets.weightfile writes it
 
 
@@ -32,11 +34,31 @@ class LabelUsed:
 
     Attributes:
         sha256: Of the label version's file, hexadecimal.
+        weight: How often training looked at it, relative to the others.
     """
 
     image_id: str
     side: Literal["train", "validation"]
     sha256: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspectedLabel:
+    """A label that a run's review of labels found suspicious, and what became of it in that run.
+
+    Attributes:
+        sha256: Of the label version's file, hexadecimal.
+        became: ``hold`` (not used until a reviewer releases it) or ``down-weight``.
+        weight: In training; 0 while it is held.
+        why: What speaks against it.
+    """
+
+    image_id: str
+    sha256: str
+    became: str
+    weight: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +74,7 @@ class TrainingRun:
         minutes: That the run took, without the judging.
         environment: Versions of Python and of what computes, and the device.
         epochs: Loss and validation Dice, in order.
+        suspected: Labels that were held or down-weighted.
     """
 
     started_from: str
@@ -64,6 +87,7 @@ class TrainingRun:
     environment: Mapping[str, str]
     labels: tuple[LabelUsed, ...]
     epochs: tuple[EpochReport, ...]
+    suspected: tuple[SuspectedLabel, ...] = ()
 
     @property
     def labels_sha256(self) -> str:
@@ -149,7 +173,8 @@ def _training(found: dict[str, Any]) -> TrainingRun:
     found.pop("labels_sha256")
     labels = tuple(LabelUsed(**used) for used in found.pop("labels"))
     epochs = tuple(EpochReport(**report) for report in found.pop("epochs"))
-    return TrainingRun(**found, labels=labels, epochs=epochs)
+    suspected = tuple(SuspectedLabel(**one) for one in found.pop("suspected", ()))  # earlier releases had none
+    return TrainingRun(**found, labels=labels, epochs=epochs, suspected=suspected)
 
 
 def file_sha256(path: Path) -> str:
@@ -158,11 +183,27 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def version_in(weights: Path, code: str) -> str:
-    """Version that a weight file carries; one made of its hash when it carries none."""
+def notes_in(weights: Path) -> dict[str, str]:
+    """Notes that a weight file carries, from its header alone; empty when it carries none."""
     try:
         with safe_open(weights, framework="numpy") as opened:
             notes = json.loads((opened.metadata() or {})[_HEADER_KEY])["notes"]
-        return checked_version(notes["version"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, BadRequestError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def version_in(weights: Path, code: str) -> str:
+    """Version that a weight file carries; one made of its hash when it carries none."""
+    try:
+        return checked_version(notes_in(weights)["version"])
+    except (KeyError, TypeError, BadRequestError):
         return f"{code}-{file_sha256(weights)[:12]}"
+
+
+def scanners_in(weights: Path) -> frozenset[str] | None:
+    """Scanners that a weight file says it, and those it was continued from, were trained on; None when it does not."""
+    try:
+        return frozenset(json.loads(notes_in(weights)[SCANNERS]))
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -185,6 +185,7 @@ class CohortStore(ImageStore):
                 vendor=image.vendor,
                 scanner_model=image.scanner_model,
                 label_sha256=version.sha256,
+                proposed_by=version.model_version,
             )
             for image, version in self._finals(which)
             if version.structures is not None

@@ -17,7 +17,7 @@ import lib
 from lib.domain.records import EpochReport, LabelledImage
 from lib.nets.networks import pick_device
 from lib.nets.trainee import FitSettings
-from lib.registry.versions import LabelUsed, TrainingRun, file_sha256
+from lib.registry.versions import LabelUsed, SuspectedLabel, TrainingRun, file_sha256
 
 _SOURCES = Path(lib.__file__).parent
 
@@ -25,7 +25,12 @@ _SOURCES = Path(lib.__file__).parent
 def labels_used(images: Sequence[LabelledImage], side: Literal["train", "validation"]) -> list[LabelUsed]:
     """Name each label by its hash."""
     return [
-        LabelUsed(image_id=image.image_id, side=side, sha256=image.label_sha256 or file_sha256(image.label))
+        LabelUsed(
+            image_id=image.image_id,
+            side=side,
+            sha256=image.label_sha256 or file_sha256(image.label),
+            weight=image.weight,
+        )
         for image in images
     ]
 
@@ -38,6 +43,7 @@ def training_run(
     minutes: float,
     labels: Sequence[LabelUsed],
     epochs: Sequence[EpochReport],
+    suspected: Sequence[SuspectedLabel] = (),
 ) -> TrainingRun:
     """Put together what is kept of a run.
 
@@ -48,6 +54,7 @@ def training_run(
         minutes: That it took.
         labels: That it saw.
         epochs: What it reported.
+        suspected: Labels that were held or down-weighted.
     """
     return TrainingRun(
         started_from=started_from,
@@ -60,6 +67,7 @@ def training_run(
         environment=environment(settings.device),
         labels=tuple(labels),
         epochs=tuple(epochs),
+        suspected=tuple(suspected),
     )
 
 

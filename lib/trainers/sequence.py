@@ -1,39 +1,40 @@
-"""MONAI Label train task: one per sequence, over ``nets.fit`` and the promotion rule."""
+"""MONAI Label train task: one per sequence, over ``nets.fit``, the review of labels and the promotion rule."""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monailabel.interfaces.tasks.train import TrainTask
+from numpy.typing import NDArray
 
-from lib.domain.audit import RUN_FAILED, RUN_FINISHED, RUN_STARTED, AuditEvent
-from lib.domain.errors import RenalError
-from lib.domain.records import CaseScore, EpochReport, LabelledImage
+from lib.domain.records import CaseScore, EpochReport, LabelledImage, PromotionDecision
 from lib.domain.sequences import SequenceSpec
-from lib.loop.retrain import retrain, scanners
-from lib.nets.find import load_finder
-from lib.nets.fit import fit
-from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
-from lib.nets.score import score_images
+from lib.imaging.volume import read_volume
+from lib.loop.label_quality import DEFAULT_RULE as DEFAULT_LABEL_RULE
+from lib.loop.label_quality import LabelRule
+from lib.loop.label_review import LabelReviews, Predict, review_new, sorted_out
+from lib.loop.retrain import RetrainResult, retrain
+from lib.loop.witnesses import lineage
+from lib.nets.networks import load_weights
+from lib.nets.predict import FindKidneys, Predictor
 from lib.nets.trainee import FitSettings
 from lib.registry.changes import GATE, Registry
-from lib.registry.models import FINDER
 from lib.registry.promotion import DEFAULT_RULE, GateRule
-from lib.registry.versions import LabelUsed
+from lib.registry.runs import RunDiary, Runs
+from lib.registry.versions import SuspectedLabel
 from lib.store.datastore import CohortDatastore
+from lib.trainers.challenger import Challenger
 from lib.trainers.progress import progress_line
-from lib.trainers.provenance import labels_used, training_run
 
 logger = logging.getLogger(__name__)
 
-SCANNERS = "scanners"  # note of a weight file: every scanner that it and its ancestors were trained on
 SHOWN = ("minutes", "learning_rate", "batch_size", "device")
 _KINDS = {
     "epochs": int,
@@ -56,6 +57,7 @@ class SequenceTrain(TrainTask):
         salt: str,
         gate: GateRule = DEFAULT_RULE,
         on_change: Callable[[], None] = lambda: None,
+        labels: LabelRule = DEFAULT_LABEL_RULE,
     ) -> None:
         """Take a sequence's row.
 
@@ -66,10 +68,11 @@ class SequenceTrain(TrainTask):
             salt: Of the patient split.
             gate: Which challenger goes live.
             on_change: Called after a version was added.
+            labels: Which labels are suspicious, and what becomes of them.
         """
         super().__init__(f"Network for {spec.title}")
         self._spec, self._registry, self._settings, self._salt = spec, registry, settings, salt
-        self._gate, self._on_change = gate, on_change
+        self._gate, self._on_change, self._labels = gate, on_change, labels
 
     def config(self) -> dict[str, Any]:
         """Return the options that clients show."""
@@ -80,96 +83,73 @@ class SequenceTrain(TrainTask):
         return self._registry.models.stats(self._spec.code)
 
     def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, object]:
-        """Train, judge, and publish if the gate says so; progress goes to the log, which /train shows.
+        """Train, judge, and publish if the gate says so; progress goes to the log and the run's record, for /train.
 
         Raises:
             NotEnoughLabelsError: When there are too few labelled patients.
+            BusyError: When another process trains this sequence.
         """
-        version = f"{self._spec.code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        cases = datastore.labelled(self._spec.code)
-        self._say(RUN_STARTED, version, images=len(cases))
-        try:
-            stats = self._run(version, cases, _with_request(self._settings, request))
-        except (RenalError, OSError, RuntimeError) as error:
-            self._say(RUN_FAILED, version, why=str(error) if isinstance(error, RenalError) else type(error).__name__)
-            raise
-        self._say(RUN_FINISHED, version, epochs=stats["epoch"], best_metric=stats["best_metric"])
+        code = self._spec.code
+        version = f"{code}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        settings = _with_request(self._settings, request)
+        cases = datastore.labelled(code)
+        runs = Runs(live=self._registry.models.live, record=self._registry.audit.append)
+        with runs.under_way(code, version, len(cases)) as diary:
+            stats = self._run(version, cases, settings, diary)
         self._on_change()
         return stats
 
-    def _run(self, version: str, cases: Sequence[LabelledImage], settings: FitSettings) -> dict[str, object]:
-        code, models = self._spec.code, self._registry.models
-        champion = models.find(code)
-        start_from = load_weights(champion) if champion else None
-        champion_scanners = trained_scanners(start_from)
-        find = load_finder(models.find(FINDER), settings.device)
-        reports: list[EpochReport] = []
-        used: list[LabelUsed] = []
-        minutes = 0.0
-
+    def _run(
+        self, version: str, cases: Sequence[LabelledImage], settings: FitSettings, diary: RunDiary
+    ) -> dict[str, object]:
         def show(report: EpochReport) -> None:
-            reports.append(report)
+            diary.epoch(report)
             logger.info(progress_line(report))
 
-        def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
-            nonlocal minutes
-            started = time.monotonic()
-            used.extend([*labels_used(training, "train"), *labels_used(validation, "validation")])
-            plan = start_from.plan if start_from else Plan(code=code, spacing_mm=self._spec.spacing_mm)
-            result = fit(
-                training,
-                validation,
-                plan,
-                settings,
-                start_from=start_from,
-                checkpoint=models.checkpoint(code),
-                on_epoch=show,
-            )
-            notes = {
-                "version": version,
-                "started_from": _version(start_from),
-                "trained_on": str(len(training)),
-                SCANNERS: json.dumps(sorted(scanners(training) | (champion_scanners or frozenset()))),
-            }
-            path = models.weights(code, version)
-            save_weights(path, result.state, result.plan, notes)
-            minutes = (time.monotonic() - started) / 60
-            return path
-
-        def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
-            return score_images(load_weights(weights), images, settings.device, find=find)
-
+        challenger = Challenger(self._spec, version, self._registry.models, settings, show)
+        used, suspected = self._reviewed(cases, challenger.find, settings.device)
         result = retrain(
-            cases,
-            champion=champion,
-            train=train,
-            score=score,
-            publish=lambda _: None,
+            used,
+            champion=challenger.start.champion,
+            train=challenger.train,
+            score=challenger.score,
             salt=self._salt,
             rule=self._gate,
-            champion_scanners=champion_scanners,
+            champion_scanners=challenger.start.scanners,
         )
-        run = training_run(
-            started_from=_version(start_from),
-            weights=champion,
-            settings=settings,
-            minutes=minutes,
-            labels=used,
-            epochs=reports,
-        )
-        self._registry.add(code, version, run, asdict(result.decision))
-        if result.decision.promote:  # only now: what serves is on record before it serves
-            self._registry.promote(version, who=GATE, reason=result.decision.reason)
-        stats = _stats(version, reports, result.challenger, asdict(result.decision))
-        models.write_stats(code, stats)
-        logger.info("version %s: %s - %s", version, result.decision.verdict, result.decision.reason)
+        self._registry.add(self._spec.code, version, challenger.record(suspected), asdict(result.decision))
+        self._act_on(version, result.decision)
+        stats = _stats(version, challenger.reports, result, suspected)
+        self._registry.models.write_stats(self._spec.code, stats)
         return stats
 
-    def _say(self, what: str, version: str, why: str = "", **about: object) -> None:
-        event = AuditEvent(
-            who="training", what=what, why=why, about={"code": self._spec.code, "version": version, **about}
-        )
-        self._registry.audit.append([event])
+    def _reviewed(
+        self, cases: Sequence[LabelledImage], find: FindKidneys | None, device: str
+    ) -> tuple[list[LabelledImage], list[SuspectedLabel]]:
+        """Labels that may teach and judge, and the suspicious ones, which are listed in the log."""
+        code, registry = self._spec.code, self._registry
+        reviews = LabelReviews(live=registry.models.live, record=registry.audit.append)
+        review_new(code, cases, reviews, lineage(registry.models, code), predicted_by(find, device), self._labels)
+        used, suspected = sorted_out(cases, reviews.of(code), self._labels)
+        for one in suspected:
+            logger.warning("suspicious label of %s (%s): %s", one.image_id, one.became, one.why)
+        return used, suspected
+
+    def _act_on(self, version: str, decision: PromotionDecision) -> None:
+        """Let the version serve if the gate says so: only now, when what serves is on record."""
+        if decision.promote:
+            self._registry.promote(version, who=GATE, reason=decision.reason)
+        logger.info("version %s: %s - %s", version, decision.verdict, decision.reason)
+
+
+def predicted_by(find: FindKidneys | None, device: str) -> Predict:
+    """How a weight file is asked about an image: as readers ask."""
+    load = lru_cache(maxsize=4)(lambda weights: Predictor(load_weights(weights), device, find=find))
+
+    def predict(weights: Path, case: LabelledImage) -> NDArray[np.uint8]:
+        return load(weights)(read_volume(case.image)).label.data.astype(np.uint8)
+
+    return predict
 
 
 def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSettings:
@@ -183,24 +163,20 @@ def _with_request(settings: FitSettings, request: Mapping[str, Any]) -> FitSetti
     return replace(settings, **chosen)
 
 
-def _version(weights: LoadedWeights | None) -> str:
-    return weights.notes.get("version", "unknown") if weights else "scratch"
-
-
-def trained_scanners(weights: LoadedWeights | None) -> frozenset[str] | None:
-    """Scanners that weights were trained on; None when the file does not tell."""
-    return frozenset(json.loads(weights.notes[SCANNERS])) if weights and SCANNERS in weights.notes else None
-
-
 def _stats(
-    version: str, reports: Sequence[EpochReport], scores: Sequence[CaseScore], decision: Mapping[str, object]
+    version: str, reports: Sequence[EpochReport], result: RetrainResult, suspected: Sequence[SuspectedLabel]
 ) -> dict[str, object]:
-    mass = [value for score in scores if (value := score.dice.get("mass")) is not None]
     return {
         "version": version,
         "epoch": reports[-1].epoch if reports else 0,
         "total_epochs": reports[-1].epochs if reports else 0,
-        "best_metric": sum(mass) / len(mass) if mass else 0.0,
-        "decision": dict(decision),
+        "best_metric": _mean_mass_dice(result.challenger),
+        "decision": asdict(result.decision),
+        "suspicious_labels": [asdict(one) for one in suspected],
         "epochs": [asdict(report) for report in reports],
     }
+
+
+def _mean_mass_dice(scores: Sequence[CaseScore]) -> float:
+    mass = [value for score in scores if (value := score.dice.get("mass")) is not None]
+    return sum(mass) / len(mass) if mass else 0.0

@@ -20,12 +20,14 @@ from lib.domain.errors import ForbiddenError, NotLoggedInError, TooSlowError
 from lib.web.admission import Admission
 from lib.web.lanes import Lane
 from lib.web.metrics import Metrics
+from lib.web.series import with_image_ids
 from lib.web.sessions import Sessions
 from lib.web.table import Lanes, Row, Who
 from lib.web.throttle import Throttle
 from lib.web.uploads import limited
 
 _MEGABYTE = 1_000_000
+_PROXY = "/proxy/"  # its queries are the PACS's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +80,8 @@ class Guard:
                 raise
             await RedirectResponse(f"/login?next={_address(scope)}", 303)(scope, receive, send)
             return
+        if self._door.app.mirror and not self._row.path.startswith(_PROXY):
+            scope = with_image_ids(scope, self._door.app.mirror.image_id)
         if self._row.lane:
             self._door.lanes[self._row.lane].check()
         limit = int(self._door.settings.upload_mb * _MEGABYTE)

@@ -1,4 +1,4 @@
-"""The two pages of our own: plain HTML, no script, nothing from elsewhere, every name escaped."""
+"""The first pages: plain HTML, no script, nothing from elsewhere, every name escaped."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ label { display: block; margin-top: .8rem; } a { color: #0b5cad; }
 input { width: 100%; box-sizing: border-box; padding: .5rem; font: inherit; border: 1px solid #8a97a5; }
 button { margin-top: 1.2rem; padding: .5rem 1.2rem; font: inherit; background: #0b5cad; color: #fff; border: 0; }
 input:focus, button:focus, a:focus { outline: 3px solid #f2a900; } .problem { color: #a3181d; font-weight: 600; }
+.do a { display: inline-block; padding: .5rem 1.2rem; background: #0b5cad; color: #fff; text-decoration: none; }
 """
 _FRAME = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -36,7 +37,10 @@ _START = """
 {% if user.name %}<p>Logged in as <strong>{{ user.name }}</strong> ({{ user.role.title }}).</p>
 {% else %}<p>No login is needed on this machine. <code>main.py users add</code> makes the server ask for one.</p>
 {% endif %}
-<p><a href="/ohif/">Open the viewer</a> &middot; <a href="/openapi.json">API description</a></p>
+{% if notice %}<p class="problem">{{ notice }}</p>{% endif %}
+{% if labels %}<p class="do"><a href="/ohif/next.html">Label the next case</a></p>{% endif %}
+<p><a href="/ohif/">{{ "Choose a study" if labels else "Open the viewer" }}</a> &middot;
+<a href="/openapi.json">API description</a></p>
 {% if user.name %}<form method="post" action="/logout"><button>Log out</button></form>{% endif %}</body></html>"""
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -60,6 +64,12 @@ def login(*, next_path: str, problem: str = "", status: int = 200) -> HTMLRespon
     return HTMLResponse(_LOGIN_PAGE.render(next_path=next_path, problem=problem), status, headers=_HEADERS)
 
 
-def home(user: User) -> HTMLResponse:
-    """The first page after the login."""
-    return HTMLResponse(_HOME_PAGE.render(user=user), headers=_HEADERS)
+def home(user: User, *, notice: str, labels: bool) -> HTMLResponse:
+    """The first page after the login.
+
+    Args:
+        user: Who is logged in.
+        notice: What an admin should know; empty for nothing.
+        labels: Whether cases can be labelled in the browser here.
+    """
+    return HTMLResponse(_HOME_PAGE.render(user=user, notice=notice, labels=labels), headers=_HEADERS)

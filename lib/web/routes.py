@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lib.web import listing
-from lib.web.endpoints import images, infer, labels, login, proxy, sampling, server, training, uploaded
+from lib.web.endpoints import images, infer, labels, login, pacs, proxy, sampling, server, training, uploaded, viewer
 from lib.web.table import Lanes, Row, Who
 
 _NO_PATHOLOGY = "this app has no models of pathology"
@@ -69,10 +69,14 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.REVIEWER, "PUT", "/datastore/label/info", labels.update_info),
     _open(Who.REVIEWER, "PUT", "/datastore/updatelabelinfo", labels.update_info_by_params, in_schema=False),
     _open(Who.REVIEWER, "DELETE", "/datastore/label", labels.remove),
+    _open(Who.REVIEWER, "GET", "/datastore/label/suspicious", labels.suspicious),
+    _open(Who.REVIEWER, "POST", "/datastore/label/release", labels.release),
     # the loop
     _open(Who.ANNOTATOR, "POST", "/activelearning/{strategy}", sampling.next_sample),
     _open(Who.ANNOTATOR, "POST", "/infer/{model}", infer.infer, lane=Lanes.INFER),
     _open(Who.ANNOTATOR, "GET", "/train/", training.status),
+    _open(Who.ADMIN, "GET", "/train/runs", training.runs),
+    _open(Who.ADMIN, "GET", "/train/decisions", training.decisions),
     _open(Who.ADMIN, "POST", "/train/", training.start_all, in_schema=False),
     _open(Who.ADMIN, "POST", "/train/{model}", training.start),
     _open(Who.ADMIN, "DELETE", "/train/", training.stop),
@@ -90,11 +94,20 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.ADMIN, "GET", "/model/info/{model}", server.model_info),
     _closed("PUT", "/model/{model}", _MODELS),
     _closed("DELETE", "/model/{model}", _MODELS),
+    # the viewer's panel
+    _open(Who.ANNOTATOR, "GET", "/viewer/case", viewer.case),
+    _open(Who.ANNOTATOR, "POST", "/viewer/proposal/{model}", viewer.proposal, lane=Lanes.INFER),
+    _open(Who.ANNOTATOR, "GET", "/viewer/label", viewer.label),
+    _open(Who.ANNOTATOR, "PUT", "/viewer/label", viewer.save),
+    _open(Who.ANNOTATOR, "POST", "/viewer/measure", viewer.measure),
     # images of the client's own
     _open(Who.ANNOTATOR, "PUT", "/session/", uploaded.create),
     _open(Who.ANNOTATOR, "GET", "/session/{session_id}", uploaded.get),
     _open(Who.ANNOTATOR, "DELETE", "/session/{session_id}", uploaded.remove),
     # the PACS
+    _open(Who.ANNOTATOR, "GET", "/pacs/image", pacs.image),
+    _open(Who.ANNOTATOR, "GET", "/pacs/study", pacs.study),
+    _open(Who.ANNOTATOR, "GET", "/pacs/status", pacs.status),
     _open(Who.ANNOTATOR, "GET", "/proxy/dicom/wado/{path:path}", proxy.forward, in_schema=False),
     _open(Who.ANNOTATOR, "GET", "/proxy/dicom/qido/{path:path}", proxy.forward, in_schema=False),
     _closed("GET", "/proxy/dicom/stow/{path:path}", _READ_ONLY),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.configs.retraining import DECISIONS, retrain_schedule, snapshot
+from lib.configs.retraining import Look, retrain_schedule
 from lib.configs.settings import Settings
 from lib.domain.audit import RUN_STARTED, AuditEvent
+from lib.loop.decisions import read_decisions
+from lib.loop.label_quality import Suspicion
+from lib.loop.label_review import LabelReview
 from lib.loop.policy import RetrainRule, SequenceState
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, save_weights
@@ -35,7 +37,7 @@ def store(make_cohort: Callable[..., Path]) -> Iterator[CohortStore]:
 
 
 def state(settings: Settings, store: CohortStore, running: str = "") -> SequenceState:
-    return next(one for one in snapshot(settings, store, running).sequences if one.code == "CP")
+    return next(one for one in Look(settings, store)(running).sequences if one.code == "CP")
 
 
 def test_only_labels_of_training_patients_that_came_after_the_last_run_are_new(
@@ -63,7 +65,7 @@ def test_a_scanner_that_the_champion_never_saw_is_told(settings: Settings, store
 
 def test_a_run_under_way_takes_the_device(settings: Settings, store: CohortStore) -> None:
     assert state(settings, store, running="CP").running
-    assert snapshot(settings, store, "CP").devices[0].busy
+    assert Look(settings, store)("CP").devices[0].busy
 
 
 def test_a_due_sequence_is_started_once_with_its_reason_on_record(settings: Settings, store: CohortStore) -> None:
@@ -72,7 +74,7 @@ def test_a_due_sequence_is_started_once_with_its_reason_on_record(settings: Sett
     schedule()
     schedule()  # the decision itself counts as the last run: a run that dies at once is not started every minute
     assert [code for code, _ in started] == ["CP"]
-    noted = json.loads((Path(settings.live) / DECISIONS).read_text())["decisions"]
+    noted = read_decisions(Path(settings.live))["decisions"]
     assert {one["sequence"] for one in noted} == {"T1WI", "T2WI", "CP", "NP", "DP"}
     assert all(one["reason"] for one in noted)
     (entry,) = [entry for entry in settings.audit().entries() if entry["what"] == "run.decided"]
@@ -84,3 +86,27 @@ def test_with_too_few_labels_nothing_is_started(settings: Settings, store: Cohor
     patient = replace(settings, retraining=RetrainRule(new_labels=100, every_h=0))
     retrain_schedule(patient, store, lambda: "", lambda code, _: started.append(code))()
     assert started == []
+
+
+def test_a_held_label_is_no_new_label_until_it_is_released(settings: Settings, store: CohortStore) -> None:
+    learner = next(patient for patient in PATIENTS if side_of(patient) == "train")
+    label = next(one for one in store.labelled("CP") if one.patient_id == learner)
+    found = (Suspicion(kind="empty", reason="no mass is drawn"),)
+    review = LabelReview(code="CP", image_id=label.image_id, sha256=label.label_sha256, at="", suspicions=found)
+    settings.reviews().add("CP", [review])
+    assert state(settings, store).new_labels == LEARNING - 1
+    settings.audit().append([AuditEvent(who="training", what=RUN_STARTED, about={"code": "CP"})])
+    assert state(settings, store).new_labels == 0
+    settings.reviews().release(label.image_id, who="r1", why="the mass was resected")
+    assert state(settings, store).new_labels == 1
+
+
+def test_the_audit_log_is_read_on_from_where_the_last_look_ended(settings: Settings, store: CohortStore) -> None:
+    look, audit = Look(settings, store), settings.audit()
+    audit.append([AuditEvent(who="training", what=RUN_STARTED, about={"code": "CP"})])
+    first = {one.code: one.last_run for one in look("").sequences}
+    audit.append([AuditEvent(who="training", what=RUN_STARTED, about={"code": "NP"})])
+    second = {one.code: one.last_run for one in look("").sequences}
+    assert first["CP"] == second["CP"] is not None
+    assert first["NP"] is None
+    assert second["NP"] is not None

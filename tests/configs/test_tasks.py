@@ -13,9 +13,9 @@ from lib.loop.retrain import images_on, scanners
 from lib.nets.networks import load_weights
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 from lib.phantom.contrast import CONTRAST
+from lib.registry.versions import SCANNERS
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
-from lib.trainers.sequence import SCANNERS
 
 SIXTH = "LDP"
 

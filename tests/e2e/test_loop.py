@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 import requests
 import torch
@@ -20,7 +21,7 @@ from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
 from lib.registry.serving import read_serving
-from lib.trainers.sequence import SCANNERS
+from lib.registry.versions import SCANNERS
 from tests.e2e.conftest import SALT, Server, running, started_by_stock_command
 
 pytestmark = [
@@ -166,16 +167,54 @@ def test_a_stopped_run_leaves_the_champion(server: Server, client: MONAILabelCli
         time.sleep(0.3)
     client.train_stop()
     assert wait_for_training(server)["status"] == "STOPPED"
+    assert ended_run(server)["status"] == "stopped"
     assert Settings(live=str(server.live)).models().champion("CP") == champion
     assert champion.read_bytes() == before
     assert client.infer("segment_cp", "P0000_CP", {})[1]["sequence"]["code"] == "CP"
 
 
-def test_training_without_labels_says_what_is_missing(server: Server, client: MONAILabelClient) -> None:
+def test_a_killed_run_leaves_the_champion_and_is_marked_failed_with_its_last_words(
+    server: Server, client: MONAILabelClient
+) -> None:
+    champion = Settings(live=str(server.live)).models().champion("CP")
+    client.train_start("segment_cp", {"minutes": 5})
+    while not (requests.get(f"{server.url}/train/", timeout=30).json().get("run") or {}).get("epochs"):
+        time.sleep(0.3)
+    (training,) = [one for one in psutil.Process(server.process.pid).children() if "train" in one.cmdline()]
+    assert training.nice() > psutil.Process(server.process.pid).nice()
+    training.kill()
+    run = ended_run(server)
+    assert (run["status"], run["epochs"][0]["epoch"]) == ("failed", 1)
+    assert "killed, out of memory" in run["why"]
+    assert any("validation Dice" in line for line in run["last_lines"])
+    assert Settings(live=str(server.live)).models().champion("CP") == champion
+    assert client.infer("segment_cp", "P0000_CP", {})[1]["model_version"] == load_weights(champion).notes["version"]
+    failed = [entry for entry in Settings(live=str(server.live)).audit().entries() if entry["what"] == "run.failed"]
+    assert failed[-1]["about"]["version"] == run["version"]
+
+
+def ended_run(server: Server, seconds: float = 60) -> dict:
+    """The newest run, once it has ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        newest = requests.get(f"{server.url}/train/runs", timeout=30).json()["runs"][0]
+        if newest["status"] != "running":
+            return newest
+        time.sleep(0.5)
+    pytest.fail(f"the run did not end: {newest}")
+
+
+def test_training_without_labels_says_what_is_missing_and_shows_no_traceback(
+    server: Server, client: MONAILabelClient
+) -> None:
+    before = Settings(live=str(server.live)).models().champion("DP")
     client.train_start("segment_dp", {})
     task = wait_for_training(server)
     assert task["status"] == "ERROR"
     assert any("NotEnoughLabelsError" in line and "labelled images" in line for line in task["details"])
+    assert not any("Traceback" in line for line in task["details"])
+    assert (task["run"]["code"], task["run"]["status"]) == ("DP", "failed")
+    assert Settings(live=str(server.live)).models().champion("DP") == before
 
 
 def test_the_stock_command_starts_and_proposes(phantoms: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from lib.domain.records import LabelVersion
 from lib.domain.structures import KIDNEY, MASS
 from lib.imaging.volume import Volume, read_volume, write_volume
 from lib.ingest.dicom import import_dicom
-from lib.ingest.dicom_planes import lay_on
+from lib.ingest.dicom_planes import lay_on, planes_of
 from lib.ingest.dicomseg_read import read_seg
-from lib.ingest.export import ExportRow, export_labels
+from lib.ingest.export import ExportRow, export_labels, label_objects
+from lib.ingest.pseudonym import Pseudonyms
 from tests.ingest.examination import dynamic, identity_of, series, write
 
 
@@ -119,3 +120,15 @@ def test_what_cannot_be_exported_at_all_is_refused(
     with pytest.raises(BadCohortError, match=r"no import\.json"):
         export_labels(labels, tmp_path / "elsewhere", discs, tmp_path / "out", key_file=key)
     assert not (tmp_path / "out").exists()
+
+
+def test_speckle_is_one_segment_and_not_measured(tmp_path: Path) -> None:
+    slices = series("CP")
+    planes = planes_of(slices)
+    data = np.zeros(planes.grid.shape, np.uint8)
+    data[::3, ::3, ::3] = MASS
+    write_volume(Volume(data=data, affine=planes.grid.affine), tmp_path / "speckle.nii.gz")
+    label = version_of("P1_CP", tmp_path / "speckle.nii.gz")
+    objects = label_objects(label, "CP", slices, Pseudonyms(key=b"k" * 32, centre="A"))
+    assert set(objects) == {"seg"}
+    assert [item.SegmentLabel for item in objects["seg"].SegmentSequence] == ["Renal mass"]

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.label_quality import CORRUPTIONS, phantom_cases
 from lib.domain.errors import BadRequestError, GeometryError
 from lib.domain.structures import CYST, KIDNEY, MASS
-from lib.loop.label_quality import DEFAULT_RULE, LabelRule, LabelToCheck, review_labels, suspicions
+from lib.loop.label_quality import DEFAULT_RULE, LabelRule, LabelToCheck, suspicions
 from tests.conftest import SPACING_MM, two_kidneys
 
 
@@ -118,19 +118,6 @@ def test_where_nothing_was_predicted_nothing_is_suspicious() -> None:
     nothing = np.zeros_like(case.label)
     assert kinds(replace(case, proposal=nothing, prediction=nothing)) == set()
     assert kinds(replace(case, label=nothing, proposal=nothing, prediction=nothing)) == set()
-
-
-# ---- what becomes of them
-
-
-@pytest.mark.parametrize(("action", "weight"), [("hold", 0.0), ("down-weight", 0.25)])
-def test_every_label_is_listed_and_a_setting_says_what_becomes_of_the_suspicious(action: str, weight: float) -> None:
-    case = drawn()
-    cases = [case, replace(case, image_id="P2_CP", label=without_mass(case)), replace(case, image_id="P3_CP")]
-    found = review_labels(cases, LabelRule(action=action))
-    assert [one.image_id for one in found] == ["P1_CP", "P2_CP", "P3_CP"]
-    assert [(one.action, one.weight) for one in found] == [("use", 1.0), (action, weight), ("use", 1.0)]
-    assert "no mass is drawn where both predictions see" in found[1].suspicions[0].reason
 
 
 def test_arrays_of_different_shapes_are_refused() -> None:

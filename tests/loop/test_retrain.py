@@ -41,7 +41,6 @@ class Run:
         self.dice = {CHAMPION: before, CHALLENGER: after}
         self.trained: list[LabelledImage] = []
         self.scored: dict[Path, list[LabelledImage]] = {}
-        self.published: list[Path] = []
 
     def train(self, training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
         self.trained = [*training, *validation]
@@ -72,22 +71,19 @@ class Run:
             champion=champion,
             train=self.train,
             score=self.score,
-            publish=self.published.append,
             rule=RULE,
             champion_scanners=saw,
         )
 
 
-def test_a_better_challenger_is_published() -> None:
-    run = Run(0.6, 0.7)
-    assert run.go().decision.promote
-    assert run.published == [CHALLENGER]
+def test_a_better_challenger_is_promoted() -> None:
+    assert Run(0.6, 0.7).go().decision.promote
 
 
-def test_a_worse_challenger_changes_nothing() -> None:
-    run = Run(0.7, 0.6)
-    assert "0.700 before, 0.600 now" in run.go().decision.reason
-    assert run.published == []
+def test_a_worse_challenger_is_refused() -> None:
+    decision = Run(0.7, 0.6).go().decision
+    assert decision.verdict == "refuse"
+    assert "0.700 before, 0.600 now" in decision.reason
 
 
 def test_the_holdout_judges_both_models_and_teaches_neither() -> None:
@@ -101,7 +97,6 @@ def test_without_a_holdout_the_challenger_waits() -> None:
     run = Run(0.6, 0.7)
     decision = run.go([case for case in CASES if case not in HOLDOUT]).decision
     assert (decision.verdict, decision.missing_patients) == ("wait", 2)
-    assert run.published == []
 
 
 @pytest.mark.parametrize(
@@ -124,9 +119,7 @@ def test_the_decision_names_the_patients_and_label_versions_by_their_hashes() ->
 
 
 def test_the_first_model_needs_no_champion() -> None:
-    run = Run(0.0, 0.2)
-    run.go(champion=None)
-    assert run.published == [CHALLENGER]
+    assert Run(0.0, 0.2).go(champion=None).decision.promote
 
 
 @pytest.mark.parametrize("missing", ["train", "validation"])

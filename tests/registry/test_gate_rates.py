@@ -59,9 +59,7 @@ class Round:
         return self.scores[weights]
 
     def go(self, cases: Sequence[LabelledImage]) -> bool:
-        return retrain(
-            cases, champion=CHAMPION, train=self.train, score=self.score, publish=lambda _: None
-        ).decision.promote
+        return retrain(cases, champion=CHAMPION, train=self.train, score=self.score).decision.promote
 
 
 def corrupted(score: CaseScore) -> CaseScore:

@@ -8,6 +8,7 @@ import pytest
 from lib.domain.errors import BadRequestError, UnknownModelError
 from lib.registry.changes import Registry
 from lib.registry.models import ModelFolder, stamp
+from lib.registry.versions import file_sha256, version_in
 
 
 def served(models: ModelFolder) -> bytes:
@@ -21,6 +22,13 @@ def test_the_shipped_weights_serve_until_a_retrained_model_goes_live(registry: R
     registry.promote("v1", who="gate", reason="better")
     assert served(registry.models) == b"v1"
     assert registry.models.shipped_file("CP").read_bytes() == b"shipped"
+
+
+def test_shipped_weights_are_a_version_that_can_be_looked_up(models: ModelFolder) -> None:
+    record = models.record(version_in(models.shipped_file("CP"), "CP"))
+    assert (record.code, record.source, record.sha256) == ("CP", "shipped", file_sha256(models.shipped_file("CP")))
+    with pytest.raises(UnknownModelError):
+        models.record("CP-of-nobody")
 
 
 def test_a_sequence_without_weights_has_no_model(models: ModelFolder) -> None:

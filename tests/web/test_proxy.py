@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
+from lib.configs.archive import ArchiveSettings
 from lib.web.endpoints import proxy
 from tests.web.conftest import Site
 
@@ -61,6 +62,23 @@ def test_query_and_accept_arrive_and_the_login_does_not(site: Site, answering, a
     assert "authorization" not in request.headers
     assert "cookie" not in request.headers
     assert "set-cookie" not in answer.headers
+
+
+def test_the_pacs_packs_only_what_the_viewer_can_unpack(site: Site, answering, asked: list) -> None:
+    answering(found)
+    for encoding in ("gzip, br", "identity"):
+        site.client.get("/proxy/dicom/qido/studies", headers={"Accept-Encoding": encoding})
+        assert asked[-1].headers["accept-encoding"] == encoding
+    site.client.headers.pop("accept-encoding", None)
+    site.client.get("/proxy/dicom/qido/studies")
+    assert asked[-1].headers["accept-encoding"] == "identity"
+
+
+def test_the_site_s_own_login_at_the_pacs_goes_with_it(site: Site, answering, asked: list, monkeypatch) -> None:
+    answering(found)
+    monkeypatch.setattr(site.door.app, "archive", ArchiveSettings.from_conf({"pacs_token": "of the site"}))
+    site.client.get("/proxy/dicom/studies", headers={"Authorization": "bearer ours"})
+    assert asked[-1].headers["authorization"] == "Bearer of the site"
 
 
 PREFIXES = ("wado/", "qido/", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import File, Form, UploadFile
@@ -70,3 +71,13 @@ def remove(door: TheDoor, id: str, tag: str = FINAL) -> dict[str, Any]:  # noqa:
     """Let no version of a label count; all are kept."""
     door.app.datastore().remove_label(id, tag)
     return {}
+
+
+def suspicious(door: TheDoor) -> dict[str, Any]:
+    """List the labels that were found suspicious and wait for a reviewer, with what speaks against each."""
+    return {"labels": [{**asdict(one), "why": one.why} for one in door.app.settings.reviews().open()]}
+
+
+def release(door: TheDoor, user: TheUser, image: str, reason: str) -> dict[str, Any]:
+    """Say that a suspicious label is right: from the next training on it counts as any other."""
+    return asdict(door.app.settings.reviews().release(image, who=user.name or "a reviewer", why=reason))

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from lib.accounts.tokens import Purpose
 from lib.accounts.users import LONGEST_PASSWORD, Account
 from lib.domain.errors import NotLoggedInError
-from lib.web import pages
+from lib.web import pages, viewer
 from lib.web.admission import COOKIE, check_own_page, cookie_of
 from lib.web.door import Door, TheDoor, TheUser
 from lib.web.table import Lanes
@@ -79,9 +79,10 @@ def log_out(request: Request, door: TheDoor) -> Response:
     return answer
 
 
-def home(user: TheUser) -> HTMLResponse:
+def home(door: TheDoor, user: TheUser) -> HTMLResponse:
     """The first page."""
-    return pages.home(user)
+    installed = viewer.is_installed()
+    return pages.home(user, notice="" if installed else viewer.MISSING, labels=installed and bool(door.app.mirror))
 
 
 async def _account(request: Request, door: Door, name: str, password: str) -> Account:

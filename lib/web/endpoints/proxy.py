@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import httpx
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from monailabel.config import settings
 from starlette.background import BackgroundTask
 
+from lib.configs.archive import is_web
 from lib.domain.errors import ArchiveError, ArchiveTimeoutError, UnknownImageError
+from lib.pacs.archive import Address
 from lib.web.door import TheDoor
 
 _UID = r"[0-9.]{1,64}"
@@ -24,10 +25,10 @@ _PATHS = re.compile(
     r")"
 )
 _CONNECT_S = 5.0
-_ASKED = ("accept", "range")
+_ASKED = ("accept", "accept-encoding", "range")
+_PLAIN = {"accept-encoding": "identity"}  # else httpx asks for what the viewer may not understand
 _ANSWERED = ("content-type", "content-length", "content-encoding", "content-range", "warning")
 _SERVER_ERROR = 500
-_HTTP = ("http://", "https://")
 
 
 async def forward(request: Request, door: TheDoor, path: str) -> StreamingResponse:
@@ -39,15 +40,18 @@ async def forward(request: Request, door: TheDoor, path: str) -> StreamingRespon
         ArchiveTimeoutError: When it does not answer in time.
     """
     address = str(door.app.studies)
-    if not address.startswith(_HTTP) or not _PATHS.fullmatch(path):
+    if not is_web(address) or not _PATHS.fullmatch(path):
         msg = "no such path at the PACS; expected one of DICOMweb's for reading, and studies that are a PACS"
         raise UnknownImageError(msg)
     client = _client(door.settings.pacs_timeout_s)
-    url = httpx.URL(f"{address.rstrip('/')}/{_prefix(path)}{path}")
+    pacs: Address = door.app.archive.address(address)
+    url = httpx.URL(f"{address.rstrip('/')}/{_prefix(path, pacs)}{path}")
     asked = client.build_request(
         "GET",
         url.copy_with(query=request.scope["query_string"] or None),
-        headers={name: request.headers[name] for name in _ASKED if name in request.headers},
+        headers=_PLAIN
+        | {name: request.headers[name] for name in _ASKED if name in request.headers}
+        | dict(pacs.headers),
     )
     try:
         answer = await client.send(asked, stream=True)
@@ -73,20 +77,18 @@ async def forward(request: Request, door: TheDoor, path: str) -> StreamingRespon
 
 
 def _client(timeout_s: float) -> httpx.AsyncClient:
-    name, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
     return httpx.AsyncClient(
-        auth=(name, password) if name and password else None,
         timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
         follow_redirects=False,
         trust_env=False,
     )
 
 
-def _prefix(path: str) -> str:
+def _prefix(path: str, pacs: Address) -> str:
     """What this PACS puts before the paths of WADO and QIDO."""
     retrieves = "/metadata" in path or "/frames/" in path or "/bulkdata" in path
-    prefix = settings.MONAI_LABEL_WADO_PREFIX if retrieves else settings.MONAI_LABEL_QIDO_PREFIX
-    return f"{prefix.strip('/')}/" if prefix else ""
+    prefix = pacs.retrieve if retrieves else pacs.search
+    return f"{prefix}/" if prefix else ""
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:

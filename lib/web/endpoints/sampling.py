@@ -17,16 +17,25 @@ def next_sample(door: TheDoor, user: TheUser, strategy: str, params: dict[str, A
     told = without(checked(params or {}, _KINDS), _OURS)
     if user.name:
         told["client_id"] = user.name
+    if told.get("image") and door.app.mirror:
+        told["image"] = door.app.mirror.image_id(told["image"])
     found = door.app.next_sample({**told, "strategy": strategy})
     if not found:
         return {}
     datastore = door.app.datastore()
     known = datastore.get_image_info(found["id"])
     shown = known.get("strategy")
-    shown = {**(shown if isinstance(shown, dict) else {}), strategy: {"ts": int(time.time()), **_client(told)}}
+    shown = shown if isinstance(shown, dict) else {}
+    why = (shown.get(strategy) or {}).get("reason") if _asked_for(told) else found.get("reason")
+    shown = {**shown, strategy: {"ts": int(time.time()), "reason": why or found.get("reason"), **_client(told)}}
     datastore.update_image_info(found["id"], {"strategy": shown})
     return {**found, **known, "strategy": shown}
 
 
 def _client(told: dict[str, Any]) -> dict[str, Any]:
     return {"client_id": told["client_id"]} if told.get("client_id") else {}
+
+
+def _asked_for(told: dict[str, Any]) -> bool:
+    """Whether the reader named the case; why it was proposed before is then worth more."""
+    return bool(told.get("image") or told.get("patient_id"))

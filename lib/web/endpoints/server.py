@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from monailabel.config import settings
 from monailabel.endpoints import model as framework
 
 from lib.domain.errors import RenalError
+from lib.web import viewer as viewer_files
 from lib.web.door import Door, TheDoor
 from lib.web.metrics import CONTENT_TYPE
 from lib.web.table import Lanes
@@ -81,17 +81,11 @@ def description(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
-STATIC = Path(framework.__file__).parent / "static"
-
-
 def favicon() -> FileResponse:
     """The icon of a browser's tab."""
-    return FileResponse(STATIC / "favicon.ico", media_type="image/x-icon")
+    return FileResponse(viewer_files.FRAMEWORK / "favicon.ico", media_type="image/x-icon")
 
 
-def viewer(path: str) -> FileResponse:
-    """The OHIF build of the framework's wheel; every path that is not a file is the viewer's own address."""
-    folder = STATIC / "ohif"
-    wanted = Path(os.path.normpath(folder / path.lstrip("/"))) if "\x00" not in path else folder
-    inside = wanted.is_relative_to(folder) and wanted.is_file()
-    return FileResponse(wanted if inside else folder / "index.html")
+def viewer(request: Request, path: str) -> FileResponse:
+    """The viewer's files; every path that is not a file is the viewer's own address."""
+    return viewer_files.file(request, path)

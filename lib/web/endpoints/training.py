@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,7 +12,9 @@ from monailabel.endpoints import batch_infer, train
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
 from lib.domain.errors import BadRequestError
-from lib.web.door import TheDoor
+from lib.domain.sequences import SEQUENCES
+from lib.loop.decisions import read_decisions
+from lib.web.door import TheDoor, TheUser
 from lib.web.parameters import only
 
 _NUMBER = (int, float)
@@ -42,9 +45,21 @@ class Images(StrEnum):
     UNLABELED = BatchInferImageType.IMAGES_UNLABELED.value
 
 
-def status(all: bool = False, check_if_running: bool = False) -> JSONResponse:  # noqa: A002
-    """Read how the training goes."""
-    return _shown(train.status(all, check_if_running))
+def status(door: TheDoor, all: bool = False, check_if_running: bool = False) -> JSONResponse:  # noqa: A002
+    """Read how the training goes: the task, and under ``run`` its epochs so far, the seconds left, how it ended."""
+    task = train.status(all, check_if_running)
+    latest = None if all else door.app.settings.runs().latest()
+    return _shown({**task, "run": latest.to_json()} if latest else task)
+
+
+def runs(door: TheDoor) -> JSONResponse:
+    """Read every run, newest first."""
+    return JSONResponse({"runs": [run.to_json() for run in reversed(door.app.settings.runs().all())]})
+
+
+def decisions(door: TheDoor) -> JSONResponse:
+    """Read what the policy decided last about each sequence, and what it decided before."""
+    return JSONResponse(read_decisions(Path(door.app.settings.live)))
 
 
 def start(
@@ -67,8 +82,10 @@ def start_all(door: TheDoor, params: dict[str, Any] | None = None, run_sync: boo
     )
 
 
-def stop() -> JSONResponse:
+def stop(door: TheDoor, user: TheUser) -> JSONResponse:
     """Stop the training that runs."""
+    for code in SEQUENCES:
+        door.app.settings.runs().ask_to_stop(code, user.name)
     return _stopped(train.stop)
 
 

@@ -1,0 +1,310 @@
+"""An annotator's day in a real browser: real Chromium, the real server, a real PACS."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import requests
+
+from lib.accounts.roles import Role
+from lib.accounts.users import UserFile
+from lib.phantom.cohort import SMALL_SIZE
+from lib.phantom.dicom import generate_dicom
+from lib.web import viewer
+from tests.e2e.conftest import APP, Server, running, started_by_us
+from tests.orthanc import Orthanc, needs_orthanc, orthanc
+from tests.pacs.test_exchange import in_pacs, pixels_by_image
+
+CHROMIUM = shutil.which("chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    needs_orthanc,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+    pytest.mark.skipif(not viewer.is_installed(), reason="the viewer is not installed (make ohif)"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+PASSWORD = "correct horse battery"
+PATIENTS, CODES = 2, ("T2WI", "CP", "NP")
+PICTURES = APP / "tests-out" / "viewer"
+PATIENCE_MS = 240_000  # a busy machine is no failure
+ARGUMENTS = (
+    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+)  # fmt: skip
+# What is drawn, straight from the viewer: SOP instance -> [rows, columns, (index, value) of what is not empty].
+DRAWN = """() => Object.fromEntries(services.segmentationService.getSegmentations().flatMap(one =>
+  one.representationData.Labelmap.imageIds.map(id => {
+    const image = cornerstone.cache.getImage(id);
+    const voxels = [...image.voxelManager.getScalarData().entries()].filter(([, value]) => value);
+    const { SOPInstanceUID } = cornerstone.metaData.get('instance', image.referencedImageId);
+    return [SOPInstanceUID, [image.rows, image.columns, voxels]];
+  })))"""
+SHOWN = """() => [...services.viewportGridService.getState().viewports.keys()].every(id => {
+  const shown = services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.();
+  return shown && cornerstone.cache.getImage(shown);
+})"""
+BOX = """() => {
+  const id = services.viewportGridService.getActiveViewportId();
+  const box = services.cornerstoneViewportService.getCornerstoneViewport(id).element.getBoundingClientRect();
+  return [box.x, box.y, box.width, box.height];
+}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hospital:
+    """A PACS with examinations and the server on it."""
+
+    pacs: Orthanc
+    server: Server
+
+    def labels_in_pacs(self, count: int) -> list:
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while time.monotonic() < end:
+            found = in_pacs(self.pacs, "SEG")
+            if len(found) >= count:
+                return found
+            time.sleep(0.5)
+        pytest.fail(f"{len(found)} labels in the PACS; expected {count}")
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    folder = tmp_path_factory.mktemp("hospital")
+    generate_dicom(folder / "dicom", patients=PATIENTS, seed=4, sequences=CODES, size=SMALL_SIZE)
+    users = UserFile(folder / "users.json")
+    for name in ("anna", "ben"):
+        users.add(name, Role.ANNOTATOR, PASSWORD)
+    settings = {"pacs_folder": str(folder / "kept"), "pacs_settle_s": "0", "pacs_every_s": "1"}
+    with orthanc(folder / "orthanc") as pacs:
+        for file in sorted((folder / "dicom").rglob("*.dcm")):
+            requests.post(f"{pacs.root}/instances", file.read_bytes(), timeout=30).raise_for_status()
+        with running(pacs.url, folder / "live", started_by_us, **settings) as server:
+            _wait_for_images(server, PATIENTS * len(CODES))
+            yield Hospital(pacs=pacs, server=server)
+
+
+def _wait_for_images(server: Server, count: int) -> None:
+    form = {"username": "anna", "password": PASSWORD}
+    token = requests.post(f"{server.url}/auth/token", form, timeout=60).json()["access_token"]
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < end:
+        headers = {"Authorization": f"bearer {token}"}
+        found = requests.get(f"{server.url}/datastore/?output=all", headers=headers, timeout=60).json()
+        if len(found["objects"]) == count:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"{len(found['objects'])} images came from the PACS; expected {count}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(chromium, hospital: Hospital) -> Iterator[Callable]:
+    """A reader's browser, logged in: ``reader("anna")``. What a page asks of elsewhere, or breaks, fails the test."""
+    opened, complaints = [], []
+
+    def watch(page) -> None:
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
+        )
+        page.on("request", lambda asked: complaints.append(asked.url) if _is_elsewhere(asked.url, hospital) else None)
+
+    def make(name: str, password: str = PASSWORD, width: int = 1600, height: int = 900):
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(PATIENCE_MS)
+        opened.append(context)
+        page = context.new_page()
+        watch(page)
+        page.goto(f"{hospital.server.url}/ohif/")
+        assert "/login?next=/ohif/" in page.url
+        page.fill("#username", name)
+        page.fill("#password", password)
+        page.click("button")
+        return page
+
+    yield make
+    for context in opened:
+        context.close()
+    assert complaints == []
+
+
+def _is_elsewhere(url: str, hospital: Hospital) -> bool:
+    return not url.startswith((hospital.server.url, "blob:", "data:", "chrome"))
+
+
+def picture(page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def told(page) -> str:
+    """What the panel says, once it says something of the case."""
+    page.wait_for_selector("#renal-status:not(:empty)")
+    page.wait_for_function(SHOWN)
+    page.wait_for_selector("renal-panel:not([aria-busy])")
+    return page.inner_text("#renal-status")
+
+
+def next_case(page, hospital: Hospital) -> str:
+    """Open the next case from the first page; the image's id."""
+    page.goto(f"{hospital.server.url}/")
+    page.click("text=Label the next case")
+    page.wait_for_url("**/annotate?*")
+    assert "proposed" in told(page)
+    return image_in(page)
+
+
+def image_in(page) -> str:
+    return re.search(r"image=([^&]+)", page.url)[1]
+
+
+def stroke(page, across: float, down: float, length: int = 20) -> None:
+    x, y, width, height = page.evaluate(BOX)
+    page.mouse.move(x + across * width, y + down * height)
+    page.mouse.down()
+    page.mouse.move(x + across * width + length, y + down * height + 2, steps=6)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+
+
+def submit(page) -> None:
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#renal-status.good, #renal-status.bad")
+    assert "submitted" in page.inner_text("#renal-status")
+
+
+def drawn_in(page) -> dict[str, np.ndarray]:
+    """Pixels by SOP instance, of slices on which something is drawn."""
+    found = {}
+    for uid, (rows, columns, voxels) in page.evaluate(DRAWN).items():
+        if voxels:
+            flat = np.zeros(rows * columns, np.uint8)
+            index, value = np.array(voxels).T
+            flat[index] = value
+            found[uid] = flat.reshape(rows, columns)
+    return found
+
+
+def assert_same(seg: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> None:
+    assert drawn
+    assert sorted(seg) == sorted(drawn)
+    for uid, pixels in drawn.items():
+        np.testing.assert_array_equal(seg[uid], pixels)
+
+
+def test_a_wrong_password_opens_nothing(reader: Callable, hospital: Hospital) -> None:
+    page = reader("anna", password="wrong horse battery")
+    assert "do not belong together" in page.inner_text("[role=alert]")
+    for path in ("/ohif/annotate?StudyInstanceUIDs=1", "/ohif/renal/panel.js"):
+        page.goto(f"{hospital.server.url}{path}")
+        assert "/login" in page.url
+    refused = page.request.get(f"{hospital.server.url}/proxy/dicom/studies", headers={"accept": "application/json"})
+    assert refused.status == 401
+
+
+def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Callable, hospital: Hospital) -> None:
+    page = reader("anna")
+    page.click("tbody tr >> nth=0")
+    picture(page, "1-work-list")
+    page.click("text=Annotate")
+    assert "proposed" in told(page)
+    assert len(page.query_selector_all(".cornerstone-viewport-element")) == len(CODES)
+    assert page.query_selector("#renal-masses, renal-panel p:text-is('No mass.')")
+    picture(page, "2-proposal")
+    proposed = drawn_in(page)
+
+    page.keyboard.press("2")
+    stroke(page, 0.6, 0.4)
+    brushed = drawn_in(page)
+    assert sum((one == 2).sum() for one in brushed.values()) > sum((one == 2).sum() for one in proposed.values())
+    page.keyboard.press("e")
+    stroke(page, 0.6, 0.4, length=4)
+    assert sum((one > 0).sum() for one in drawn_in(page).values()) < sum((one > 0).sum() for one in brushed.values())
+    page.keyboard.press("z")
+    assert_same(drawn_in(page), brushed)
+    page.wait_for_selector("#renal-masses")
+    assert re.search(r"[\d.]+ mL\s+\d+ mm", page.inner_text("#renal-masses"))
+
+    page.keyboard.press("n")
+    assert "not submitted" in page.inner_text("dialog")
+    picture(page, "3-not-submitted")
+    page.keyboard.press("Escape")
+    submit(page)
+    picture(page, "4-submitted")
+    (seg,) = hospital.labels_in_pacs(1)
+    assert_same(pixels_by_image(seg), brushed)
+
+    before = page.url
+    page.keyboard.press("n")
+    page.wait_for_function("before => location.href !== before", arg=before)
+    assert "proposed" in told(page)
+    assert page.inner_text("#renal-reason").startswith("Why this case:")
+    picture(page, "5-next-case")
+
+
+def test_two_readers_get_two_cases_and_one_is_told_that_the_other_has_it(reader: Callable, hospital: Hospital) -> None:
+    anna, ben = reader("anna"), reader("ben", width=1280, height=720)
+    hers, his = next_case(anna, hospital), next_case(ben, hospital)
+    assert hers != his
+    picture(ben, "6-1280x720")
+    address = anna.url
+    ben.goto(address)
+    assert "somebody else is labelling" in told(ben)
+    ben.keyboard.press("2")
+    ben.wait_for_timeout(500)
+    assert ben.get_attribute("#renal-brush", "aria-pressed") == "false"
+
+    anna.keyboard.press("k")
+    anna.fill("dialog input[name=words]", "<img src=x onerror=alert(1)>")
+    anna.click("dialog button.primary")
+    anna.wait_for_function("before => location.href !== before", arg=address)
+    assert "proposed" in told(anna)
+    assert image_in(anna) not in (hers, his)
+
+
+def test_a_pacs_that_stops_keeps_nobody_from_submitting(reader: Callable, hospital: Hospital) -> None:
+    page = reader("ben")
+    next_case(page, hospital)
+    labels = len(in_pacs(hospital.pacs, "SEG"))
+    hospital.pacs.stop()
+    try:
+        page.keyboard.press("2")
+        stroke(page, 0.4, 0.5)
+        submit(page)
+        drawn = drawn_in(page)
+        refused = page.request.get(f"{hospital.server.url}/proxy/dicom/studies")
+        assert refused.status == 502
+        picture(page, "7-pacs-stopped")
+    finally:
+        hospital.pacs.start()
+    found = [pixels_by_image(seg) for seg in hospital.labels_in_pacs(labels + 1)]
+    assert_same(next(seg for seg in found if sorted(seg) == sorted(drawn)), drawn)
+    next_case(page, hospital)
+
+
+def test_an_empty_label_is_submitted_only_after_a_question(reader: Callable, hospital: Hospital) -> None:
+    page = reader("anna")
+    image = next_case(page, hospital)
+    page.keyboard.press("z")
+    page.wait_for_timeout(500)
+    assert drawn_in(page) == {}
+    page.keyboard.press("Control+Enter")
+    assert "no mass" in page.inner_text("dialog")
+    page.click("dialog button.primary")
+    page.wait_for_selector("#renal-status.good")
+    told_by_server = page.request.get(f"{hospital.server.url}/datastore/label/info?label={image}")
+    assert told_by_server.ok
