@@ -114,8 +114,8 @@ class RenalApp(MONAILabelApp):
         if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
-        known = {"image_info": info, READERS_LABELS: self.datastore().store.examined_with(request["image"])}
-        result = dict(super().infer({**request, **known}, datastore))
+        told = {"image_info": info, READERS_LABELS: self.datastore().store.examined_with(request["image"])}
+        result = dict(super().infer({**request, **told}, datastore))
         self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()

@@ -29,9 +29,9 @@ class OrderSpec:
 ORDERS: dict[str, OrderSpec] = {
     row.name: row
     for row in (
+        OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
         OrderSpec(name="hybrid", title="Uncertainty, coverage and disagreement together", order=by_all),
         OrderSpec(name="uncertainty", title="What the network is least sure of first", order=by_uncertainty),
-        OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
         OrderSpec(
             name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement
         ),
