@@ -9,7 +9,7 @@ from statistics import fmean, median
 import numpy as np
 from scipy import stats
 
-DRAWS = 5000
+DRAWS = 2000
 ENOUGH = 0.95  # of what all of the pool teaches
 
 

@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,14 +91,13 @@ def measure(datastore: CohortDatastore) -> dict[str, dict[str, dict[str, float]]
         click = NextCase(spec, queues)
         queues.ranked(spec, work)
         for number in range(CLICKS):
-            reader = {"client_id": f"{name} {number % READERS}"}
-            seconds, given = cpu(lambda reader=reader: click(reader, datastore))
+            seconds, given = cpu(partial(click, {"client_id": f"{name} {number % READERS}"}, datastore))
             clicks.append(seconds)
             if number % 4 == 0:
                 datastore.store.save_label(given["id"], file)
                 work.release(given["id"])
             if number % 20 == 0:
-                rankings.append(cpu(lambda: queues.ranked(spec, work))[0])
+                rankings.append(cpu(partial(queues.ranked, spec, work))[0])
         found["click_cpu_ms"][name] = spread(clicks)
         found["background_ranking_cpu_ms"][name] = spread(rankings)
     return found

@@ -29,7 +29,7 @@ Answer = tuple[Volume, dict[str, Any]]
 
 
 class CarriedOver:
-    """Chooses between the network's proposal and a reader's label from another sequence; one image at a time."""
+    """Chooses between the network's proposal and a reader's label from another sequence; makes no image's twice at once."""
 
     def __init__(self, room: WaitingRoom) -> None:
         """Take the room.
@@ -38,7 +38,7 @@ class CarriedOver:
             room: Where decisions wait.
         """
         self._room = room
-        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
 
     def better(self, path: Path, key: str, labels: Sequence[LabelledImage], own: Callable[[], Answer]) -> Answer:
         """Give the better proposal for an image.
@@ -54,7 +54,7 @@ class CarriedOver:
             ``not_propagated`` why the network's own proposal is given.
         """
         key = key_of([label.image for label in labels], key, *(label.label_sha256 for label in labels))
-        with self._lock:  # whoever asks while it is being made gets what was made
+        with self._making.setdefault(image_stem(path), threading.Lock()):  # who asks meanwhile gets what was made
             found = self._room.find(image_stem(path), key)
             if found:
                 return read_label(found.label), {**found.reply, "prepared": True}
