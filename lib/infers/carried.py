@@ -29,7 +29,7 @@ Answer = tuple[Volume, dict[str, Any]]
 
 
 class CarriedOver:
-    """Chooses between the network's proposal and a reader's label from another sequence; makes no image's twice at once."""
+    """Chooses between the network's proposal and a reader's label from another sequence."""
 
     def __init__(self, room: WaitingRoom) -> None:
         """Take the room.
