@@ -102,3 +102,6 @@ weights: $(VENV)/.installed
 	  --out model/shipped/finder.safetensors
 	$(BIN)/python main.py train-recogniser data/weights --minutes 2.5 --out model/shipped/recogniser.safetensors
 	$(BIN)/python -m benchmarks.trust fit data/weights --kept data/trust --most 60
+	$(BIN)/python main.py predict data/weights --out data/proposals
+	$(BIN)/python main.py train-clicks data/weights --proposals data/proposals --start-from model/shipped/NP.safetensors \
+	  --minutes 40 --version clicks-1 --out model/shipped/clicks.safetensors

@@ -18,7 +18,7 @@ from lib.cli.report import JsonFlag, report
 from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.errors import RenalError
 from lib.domain.sequences import SEQUENCES
-from lib.registry.models import FINDER, RECOGNISER
+from lib.registry.models import CLICKS, FINDER, RECOGNISER
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)")
 _PYTHON = (3, 11)
@@ -52,6 +52,7 @@ def doctor(
     }
     if studies is not None:
         checks["cohort"] = lambda: _cohort(studies, settings)
+        checks["quality"] = lambda: _quality(studies, settings)
     findings = [finding for name, check in checks.items() for finding in _safely(name, check)]
     failed = sum(finding.state == "failed" for finding in findings)
     if json_:
@@ -134,7 +135,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
     models = settings.models()
     readers: Mapping[str, Callable[[Path], object]] = {
-        **dict.fromkeys((*SEQUENCES, FINDER), load_weights),
+        **dict.fromkeys((*SEQUENCES, FINDER, CLICKS), load_weights),
         RECOGNISER: load_recogniser,
     }
     for name, read in readers.items():
@@ -158,6 +159,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 _WITHOUT = {
+    CLICKS: "labels cannot be corrected by clicks without it",
     FINDER: "proposals work without it, more slowly",
     RECOGNISER: "images without metadata or a telling name are refused without it",
 }
@@ -190,3 +192,27 @@ def _cohort(studies: Path, settings: Settings) -> Iterator[Finding]:
     finally:
         store.close()
     yield Finding(check="cohort", state="ok", seen=", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+def _quality(studies: Path, settings: Settings) -> Iterator[Finding]:
+    from lib.loop.monitoring import courses
+    from lib.store.cohort import CohortStore
+    from lib.store.quality import QualityLog
+
+    if not studies.is_dir():
+        return
+    store = CohortStore(studies, settings.store)
+    try:
+        found = courses(QualityLog(store).all())
+    finally:
+        store.close()
+    for course in (course for course in found if course.changed):
+        yield Finding(
+            check="quality",
+            state="warning",
+            seen=f"{course.sequence} on {course.scanner or 'an unknown scanner'}: {course.figure.title} {course.said}",
+            advice="look at the latest cases, and at what changed: scanner, protocol, readers, model version",
+        )
+    if not any(course.changed for course in found):
+        seen = f"{len(found)} figures of proposals in use, none changed for the worse"
+        yield Finding(check="quality", state="ok", seen=seen)

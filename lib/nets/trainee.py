@@ -160,18 +160,13 @@ class Trainee:
         self.vary_randomly.manual_seed(vary)
 
     def _step(self, cases: Sequence[ReadyCase]) -> Tensor:
-        plan, device = self.plan, self.device
         self._seed()
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * schedule(self.progress())
-        batch = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
-        image, label = batch.image.to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
-        image, label = augment(
-            image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength, self.cut_randomly
-        )
-        with mixed_precision(device):
+        image, label, drawn = self.batch(cases)
+        with mixed_precision(self.device):
             logits = self._forward(image)
-        loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures))
+        loss = partial_dice_ce(logits, label[:, 0], drawn)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
@@ -180,6 +175,16 @@ class Trainee:
         self.steps += 1
         self._follow()
         return loss.detach()
+
+    def batch(self, cases: Sequence[ReadyCase]) -> tuple[Tensor, Tensor, Tensor]:
+        """Random patches on the device, their classes (B, 1, X, Y, Z), and which classes were drawn (B, C)."""
+        plan, device = self.plan, self.device
+        cut = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
+        image, label = cut.image.to(device, non_blocking=True), cut.label.to(device, non_blocking=True)
+        image, label = augment(
+            image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength, self.cut_randomly
+        )
+        return image, label, drawn_classes(cut.drawn, plan.structures)
 
     @torch.no_grad()
     def _follow(self) -> None:

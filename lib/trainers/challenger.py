@@ -23,6 +23,7 @@ from lib.nets.trainee import FitSettings
 from lib.registry.models import FINDER, ModelFolder
 from lib.registry.versions import SCANNERS, SCRATCH, LabelUsed, SuspectedLabel, TrainingRun, scanners_in
 from lib.trainers.assessment import assessment_notes
+from lib.trainers.described import describe_training
 from lib.trainers.provenance import labels_used, training_run
 
 
@@ -65,11 +66,25 @@ class Challenger:
         models: ModelFolder,
         settings: FitSettings,
         on_epoch: Callable[[EpochReport], None],
+        earlier: frozenset[str] | None = None,
     ) -> None:
+        """Read the champion.
+
+        Args:
+            spec: The sequence.
+            version: Name of what is made.
+            models: Where it is kept.
+            settings: Of the fit.
+            on_epoch: Told after every epoch.
+            earlier: Ids of the images that are rehearsed; those that the champion learned from when None.
+
+        Raises:
+            BadWeightsError: When the champion cannot be read.
+        """
         self.start = start_from(models.find(spec.code))
         self.reports: list[EpochReport] = []
         self._spec, self._version, self._models, self._settings = spec, version, models, settings
-        self._on_epoch = on_epoch
+        self._on_epoch, self._earlier = on_epoch, earlier
         self._used: list[LabelUsed] = []
         self._minutes = 0.0
 
@@ -83,7 +98,9 @@ class Challenger:
         started, code = time.monotonic(), self._spec.code
         self._used = [*labels_used(training, "train"), *labels_used(validation, "validation")]
         weights = self.start.weights
-        earlier = next((one.learned_from for one in lineage(self._models, code)), frozenset())
+        earlier = self._earlier
+        if earlier is None:
+            earlier = next((one.learned_from for one in lineage(self._models, code)), frozenset())
         result = fit(
             rehearsed(training, lambda case: case.image_id in earlier, self._settings.rehearsal),
             validation,
@@ -102,6 +119,7 @@ class Challenger:
         }
         path = self._models.weights(code, self._version)
         save_weights(path, result.state, result.plan, notes)
+        describe_training(self._models, code, self._version, training)
         self._minutes = (time.monotonic() - started) / 60
         return path
 
