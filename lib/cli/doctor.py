@@ -52,6 +52,7 @@ def doctor(
     }
     if studies is not None:
         checks["cohort"] = lambda: _cohort(studies, settings)
+        checks["quality"] = lambda: _quality(studies, settings)
     findings = [finding for name, check in checks.items() for finding in _safely(name, check)]
     failed = sum(finding.state == "failed" for finding in findings)
     if json_:
@@ -191,3 +192,27 @@ def _cohort(studies: Path, settings: Settings) -> Iterator[Finding]:
     finally:
         store.close()
     yield Finding(check="cohort", state="ok", seen=", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+def _quality(studies: Path, settings: Settings) -> Iterator[Finding]:
+    from lib.loop.monitoring import courses
+    from lib.store.cohort import CohortStore
+    from lib.store.quality import QualityLog
+
+    if not studies.is_dir():
+        return
+    store = CohortStore(studies, settings.store)
+    try:
+        found = courses(QualityLog(store).all())
+    finally:
+        store.close()
+    for course in (course for course in found if course.changed):
+        yield Finding(
+            check="quality",
+            state="warning",
+            seen=f"{course.sequence} on {course.scanner or 'an unknown scanner'}: {course.figure.title} {course.said}",
+            advice="look at the latest cases, and at what changed: scanner, protocol, readers, model version",
+        )
+    if not any(course.changed for course in found):
+        seen = f"{len(found)} figures of proposals in use, none changed for the worse"
+        yield Finding(check="quality", state="ok", seen=seen)

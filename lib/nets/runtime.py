@@ -39,15 +39,14 @@ def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
     if where.type == "cpu" and importlib.util.find_spec("openvino"):
         return openvino_runner(network, weights.plan.multiple, weights.plan.inputs)
     if where.type == "cuda":
-        return replaying_runner(network.to(where), weights.plan.window, inputs=weights.plan.inputs)
+        return replaying_runner(network.to(where), (1, weights.plan.inputs, *weights.plan.window))
     return torch_runner(network.to(where))
 
 
 def replaying_runner(
     network: nn.Module,
-    window: tuple[int, int, int],
+    first: tuple[int, ...],
     record: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]] | None = None,
-    inputs: int = 1,
 ) -> Runner:
     """Run a network in bfloat16 by replaying a recording, one for each shape of window.
 
@@ -55,9 +54,8 @@ def replaying_runner(
 
     Args:
         network: On its device, in evaluation mode.
-        window: Shape that is recorded beforehand.
+        first: Shape of the images (1, inputs, X, Y, Z) that are recorded beforehand.
         record: Makes the recording from an example; None for CUDA graphs.
-        inputs: Its input channels.
     """
     device = next(network.parameters()).device
     quick = copy.deepcopy(network).to(dtype=torch.bfloat16, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -73,7 +71,8 @@ def replaying_runner(
             except RuntimeError as error:
                 failed = True
                 logger.warning("the network could not be recorded (%s); it runs unrecorded", type(error).__name__)
-        return recorded.get(image.shape, quick)
+        chosen: Callable[[Tensor], Tensor] = recorded.get(image.shape, quick)
+        return chosen
 
     @torch.inference_mode()
     def run(image: Tensor) -> Tensor:
@@ -81,14 +80,14 @@ def replaying_runner(
             there = image.to(device, torch.bfloat16)
             return recording(there)(there).to(torch.float32, copy=True)
 
-    run(torch.zeros(1, inputs, *window))
+    run(torch.zeros(first))
     return run
 
 
 def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """Record what a network does to an image of the example's shape, as a CUDA graph."""
     given = example.clone()
-    aside = torch.cuda.Stream(given.device)
+    aside = torch.cuda.Stream(given.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(given.device))
     with torch.cuda.stream(aside):
         for _ in range(_REHEARSALS):
@@ -100,7 +99,7 @@ def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor
 
     def replay(image: Tensor) -> Tensor:
         given.copy_(image)
-        graph.replay()  # type: ignore[no-untyped-call]
+        graph.replay()
         return answer
 
     return replay

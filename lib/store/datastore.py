@@ -156,10 +156,18 @@ class CohortDatastore(Datastore):
                     archive.write(label, arcname=f"label/{image_id}{label.name[label.name.index('.') :]}")
             return file.name
 
-    def note_proposal(self, image_id: str, task: str, model_version: str) -> None:
+    def note_proposal(
+        self,
+        image_id: str,
+        task: str,
+        model_version: str,
+        *,
+        expected_dice: float | None = None,
+        distrust: bool = False,
+    ) -> None:
         """Remember a proposal; one that could be made is given all the same when there is no room to remember it."""
         try:
-            self.store.record_proposal(image_id, task, model_version)
+            self.store.record_proposal(image_id, task, model_version, expected_dice=expected_dice, distrust=distrust)
         except StorageError as error:
             logger.warning("a proposal was given and is not recorded: %s", error)
 
