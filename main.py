@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,25 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from lib import __version__
 from lib.activelearning.strategy import strategies, upcoming
 from lib.configs.archive import ArchiveSettings, is_web
+from lib.configs.onboarding import drift_of
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.tasks import AUTO, BY_CLICKS, click_task, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
+from lib.loop.monitoring import QualityWatch
 from lib.loop.repeat import Repeating
 from lib.nets.threads import limit_threads
+from lib.onboarding.readiness import expected_mass_dice
 from lib.pacs.archive import Archive
 from lib.pacs.mirror import PacsMirror
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.quality import QualityLog
 from lib.store.worklist import WorkList
 
 logger = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ logger = logging.getLogger(__name__)
 TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
 DECIDE_AGAIN_S = 60.0
+WATCH_S = 60.0
 LOST_RUNS_S = 5.0
 
 
@@ -57,6 +62,7 @@ class RenalApp(MONAILabelApp):
         self.archive = ArchiveSettings.from_conf(conf or {})
         self.mirror: PacsMirror | None = None
         self.ahead: Repeating | None = None
+        self.watch: Repeating | None = None
         self.retraining: Repeating | None = None
         self.exchange: Repeating | None = None
         super().__init__(
@@ -83,8 +89,12 @@ class RenalApp(MONAILabelApp):
         return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One per sequence, behind ``segment_auto``."""
-        return dict(infer_tasks(self.settings, WaitingRoom(self.datastore().store.folder.own / "waiting")))
+        """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
+        tasks = infer_tasks(self.settings, self._waiting_room())
+        return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
+
+    def _waiting_room(self) -> WaitingRoom:
+        return WaitingRoom(self.datastore().store.folder.own / "waiting")
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -108,7 +118,14 @@ class RenalApp(MONAILabelApp):
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
         result = dict(super().infer({**request, "image_info": info}, datastore))
-        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
+        reply = result["params"]
+        self.datastore().note_proposal(
+            request["image"],
+            request["model"],
+            reply["model_version"],
+            expected_dice=expected_mass_dice(reply),
+            distrust=bool(reply.get("distrust")),
+        )
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
@@ -117,6 +134,8 @@ class RenalApp(MONAILabelApp):
         """Let go of a submitted image; it may be the label that a retraining waits for."""
         self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+        if self.watch:
+            self.watch.soon()
         if self.retraining:
             self.retraining.soon()
         if self.exchange:
@@ -167,6 +186,10 @@ class RenalApp(MONAILabelApp):
             ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        store = self.datastore().store
+        watch = QualityWatch(QualityLog(store), self._waiting_room().proposed, drift_of(self.settings, store))
+        self.watch = Repeating("quality in use", watch, WATCH_S)
+        self.watch.start()
         Repeating("lost runs", self._close_lost_runs, LOST_RUNS_S).start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
@@ -185,8 +208,8 @@ class RenalApp(MONAILabelApp):
         return next((code for code in SEQUENCES if task_name(code) == model), "")
 
     @staticmethod
-    def _start_training(code: str, device: str) -> None:
-        AsyncTask.run("train", {"model": task_name(code), "device": device})
+    def _start_training(code: str, device: str, options: Mapping[str, Any]) -> None:
+        AsyncTask.run("train", {"device": device, **options, "model": task_name(code)})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""

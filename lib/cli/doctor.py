@@ -19,7 +19,7 @@ from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.errors import RenalError
 from lib.domain.sequences import SEQUENCES
-from lib.registry.models import FINDER, RECOGNISER
+from lib.registry.models import CLICKS, FINDER, RECOGNISER
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)")
 _PYTHON = (3, 11)
@@ -54,6 +54,7 @@ def doctor(
     }
     if folder is not None:
         checks["cohort"] = lambda: _cohort(folder, settings)
+        checks["quality"] = lambda: _quality(folder, settings)
     if studies and web:
         checks["pacs"] = lambda: _pacs(studies)
     findings = [finding for name, check in checks.items() for finding in _safely(name, check)]
@@ -138,7 +139,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
     models = settings.models()
     readers: Mapping[str, Callable[[Path], object]] = {
-        **dict.fromkeys((*SEQUENCES, FINDER), load_weights),
+        **dict.fromkeys((*SEQUENCES, FINDER, CLICKS), load_weights),
         RECOGNISER: load_recogniser,
     }
     for name, read in readers.items():
@@ -162,6 +163,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 _WITHOUT = {
+    CLICKS: "labels cannot be corrected by clicks without it",
     FINDER: "proposals work without it, more slowly",
     RECOGNISER: "images without metadata or a telling name are refused without it",
 }
@@ -208,3 +210,27 @@ def _pacs(url: str) -> Iterator[Finding]:
     advice = "" if series else "none is on the work list then: look at the setting pacs_query"
     state: Literal["ok", "warning"] = "ok" if series else "warning"
     yield Finding(check="pacs", state=state, seen=f"answers; {len(series)} MR series, {studies} studies", advice=advice)
+
+
+def _quality(studies: Path, settings: Settings) -> Iterator[Finding]:
+    from lib.loop.monitoring import courses
+    from lib.store.cohort import CohortStore
+    from lib.store.quality import QualityLog
+
+    if not studies.is_dir():
+        return
+    store = CohortStore(studies, settings.store)
+    try:
+        found = courses(QualityLog(store).all())
+    finally:
+        store.close()
+    for course in (course for course in found if course.changed):
+        yield Finding(
+            check="quality",
+            state="warning",
+            seen=f"{course.sequence} on {course.scanner or 'an unknown scanner'}: {course.figure.title} {course.said}",
+            advice="look at the latest cases, and at what changed: scanner, protocol, readers, model version",
+        )
+    if not any(course.changed for course in found):
+        seen = f"{len(found)} figures of proposals in use, none changed for the worse"
+        yield Finding(check="quality", state="ok", seen=seen)

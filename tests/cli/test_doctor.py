@@ -33,7 +33,7 @@ def test_a_sound_installation_passes(make_cohort: Callable[..., Path]) -> None:
     code, found = asked("--studies", str(make_cohort(["P1"], ["CP"])))
     assert code == 0
     assert {finding["state"] for check in found.values() for finding in check} <= {"ok", "warning"}
-    assert set(found) == {"python", "packages", "device", "weights", "disk", "cohort"}
+    assert set(found) == {"python", "packages", "device", "weights", "disk", "cohort", "quality"}
     assert "total 1" in found["cohort"][0]["seen"]
 
 

@@ -50,6 +50,14 @@ SHOWN = """() => [...services.viewportGridService.getState().viewports.keys()].e
   const shown = services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.();
   return shown && cornerstone.cache.getImage(shown);
 })"""
+REFINE, PROPOSE = "refine_clicks", "segment_auto"  # the one's answer comes from the other: small, and always there
+SPY = """window.sent = [];
+const ask = window.fetch;
+window.fetch = (address, options) => {
+  if (options?.body instanceof FormData && String(address).includes('refine_clicks'))
+    window.sent.push(JSON.parse(options.body.get('meta')).clicks);
+  return ask(address, options);
+};"""
 BOX = """() => {
   const id = services.viewportGridService.getActiveViewportId();
   const box = services.cornerstoneViewportService.getCornerstoneViewport(id).element.getBoundingClientRect();
@@ -199,6 +207,13 @@ def drawn_in(page) -> dict[str, np.ndarray]:
     return found
 
 
+def new_in(page, before: dict[str, np.ndarray]) -> list[tuple]:
+    """(SOP instance, row, column) of what was drawn since."""
+    empty = np.zeros(next(iter(before.values())).shape, np.uint8)
+    now = drawn_in(page)
+    return [(uid, *at.tolist()) for uid, one in now.items() for at in np.argwhere(one != before.get(uid, empty))]
+
+
 def assert_same(seg: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> None:
     assert drawn
     assert sorted(seg) == sorted(drawn)
@@ -218,7 +233,7 @@ def test_a_wrong_password_opens_nothing(reader: Callable, hospital: Hospital) ->
 
 def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Callable, hospital: Hospital) -> None:
     page = reader("anna")
-    page.click("tbody tr >> nth=0")
+    page.click("text=/^ACC/ >> nth=0")
     picture(page, "1-work-list")
     page.click("text=Annotate")
     assert "proposed" in told(page)
@@ -294,6 +309,39 @@ def test_a_pacs_that_stops_keeps_nobody_from_submitting(reader: Callable, hospit
     found = [pixels_by_image(seg) for seg in hospital.labels_in_pacs(labels + 1)]
     assert_same(next(seg for seg in found if sorted(seg) == sorted(drawn)), drawn)
     next_case(page, hospital)
+
+
+def test_a_click_is_sent_as_the_pixel_that_it_is_made_on(reader: Callable, hospital: Hospital) -> None:
+    """Where the brush draws a dot, a click names the same pixel of the same image; the answer is the server's."""
+    page = reader("ben")
+    page.add_init_script(SPY)
+    page.route("**/viewer/case?*", _with_clicks)
+    page.route("**/refine_clicks?*", lambda route: route.continue_(url=route.request.url.replace(REFINE, PROPOSE)))
+    next_case(page, hospital)
+    before = drawn_in(page)
+    page.keyboard.press("3")
+    for _ in range(4):
+        page.keyboard.press("[")
+    stroke(page, 0.55, 0.35, length=0)
+    dots = new_in(page, before)
+    assert 1 <= len(dots) < 9
+
+    page.keyboard.press("+")
+    stroke(page, 0.55, 0.35, length=0)
+    page.wait_for_function("() => window.sent.length > 0")
+    (click,) = page.evaluate("() => window.sent")[0]
+    assert (click["structure"], click["foreground"]) == ("cyst", True)
+    assert (click["key"], click["row"], click["column"]) in dots
+    page.wait_for_function("() => document.querySelector('#renal-status').textContent.includes('click')")
+    assert_same(drawn_in(page), before)  # the dot is gone: the answer took the drawing's place
+    page.keyboard.press("z")
+    page.wait_for_timeout(300)
+    assert new_in(page, before) == dots
+
+
+def _with_clicks(route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), "clicks": True})
 
 
 def test_an_empty_label_is_submitted_only_after_a_question(reader: Callable, hospital: Hospital) -> None:

@@ -23,8 +23,15 @@ from lib.web.parameters import checked, json_object, without
 from lib.web.table import Lanes
 from lib.web.uploads import RequestFolder
 
-OURS = ("model", "image", "image_info", "upload", "label", "session", "file")  # a client may not set these
-KINDS: dict[str, type] = {"label_tag": str, "save_label": bool, "result_extension": str, "sequence": str}
+OURS = ("model", "image", "image_info", "upload", "label_file", "session", "file")  # a client may not set these
+KINDS: dict[str, type] = {
+    "label_tag": str,
+    "save_label": bool,
+    "result_extension": str,
+    "sequence": str,
+    "label": str,
+    "start": str,
+}
 
 
 class Output(StrEnum):
@@ -77,7 +84,7 @@ def _kept(folder: RequestFolder, file: UploadFile | None, label: UploadFile | No
     if file:
         kept |= {"image": str(folder.keep(file, "image")), "upload": True}
     if label:
-        kept["label"] = str(folder.keep(label, "label"))
+        kept["label_file"] = str(folder.keep(label, "label"))
     return kept
 
 

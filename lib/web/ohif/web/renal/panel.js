@@ -66,7 +66,7 @@ class RenalPanel extends HTMLElement {
         this.drawn,
         el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary'),
           button('next', 'Next', 'N', () => this.next()), button('skip', 'Skip …', 'K', () => this.skip()))),
-      el('details', {}, el('summary', {}, 'All shortcuts'), shortcuts.list())
+      el('details', {}, el('summary', {}, 'All shortcuts, order of cases'), this.order(), shortcuts.list())
     );
     this.show();
   }
@@ -77,6 +77,14 @@ class RenalPanel extends HTMLElement {
     colour.style.backgroundColor = `rgb(${row.colour.join(',')})`;
     return el('button', { type: 'button', role: 'radio', 'aria-checked': String(row === this.structure), id: `renal-structure-${row.name}`,
       title: `${row.title} (${number})`, onclick: () => this.run(() => this.choose(row)) }, colour, row.name, el('kbd', {}, number));
+  }
+
+  /** In which order cases come. */
+  order() {
+    const options = (cases.current?.strategies ?? []).map(row => el('option', { value: row.name }, row.title));
+    const list = el('select', { id: 'renal-order', onchange: () => server.chooseStrategy(list.value) }, options);
+    server.strategy().then(name => (list.value = name), () => {});
+    return el('label.r-row', {}, 'Next case:', list);
   }
 
   // ---- what happens ------------------------------------------------------------------------------------------------
@@ -325,7 +333,7 @@ function aboutProposal(entry) {
   if (!told) return [];
   const facts = [`Model ${told.model_version}`, told.sequence?.code && told.sequence.code !== entry.sequence ? `taken for ${told.sequence.code}` : ''];
   if (told.expected_dice !== undefined && told.expected_dice !== null) facts.push(`expected Dice ${Number(told.expected_dice).toFixed(2)}`);
-  if (told.propagated_from) facts.push(`carried over from ${told.propagated_from}`);
+  if (told.propagated_from) facts.push(`carried over from the label of ${told.propagated_from}`);
   const flag = told.distrust ? el('p.warning', { role: 'alert', id: 'renal-distrust' }, el('b', {}, 'Look twice: '), told.distrust_reason || 'the server does not trust this proposal.') : null;
   return [flag, el('p.quiet', { id: 'renal-proposal' }, facts.filter(Boolean).join(' · '))].filter(Boolean);
 }
