@@ -71,7 +71,8 @@ def replaying_runner(
             except RuntimeError as error:
                 failed = True
                 logger.warning("the network could not be recorded (%s); it runs unrecorded", type(error).__name__)
-        return recorded.get(image.shape, quick)
+        known: Callable[[Tensor], Tensor] = recorded.get(image.shape, quick)
+        return known
 
     @torch.inference_mode()
     def run(image: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ def replaying_runner(
 def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """Record what a network does to an image of the example's shape, as a CUDA graph."""
     given = example.clone()
-    aside = torch.cuda.Stream(given.device)
+    aside = torch.cuda.Stream(given.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(given.device))
     with torch.cuda.stream(aside):
         for _ in range(_REHEARSALS):
@@ -98,7 +99,7 @@ def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor
 
     def replay(image: Tensor) -> Tensor:
         given.copy_(image)
-        graph.replay()  # type: ignore[no-untyped-call]
+        graph.replay()
         return answer
 
     return replay
