@@ -101,3 +101,7 @@ weights: $(VENV)/.installed
 	$(BIN)/python main.py train data/weights --sequence finder --minutes 56 --learning-rate 3e-3 --version finder-1 \
 	  --out model/shipped/finder.safetensors
 	$(BIN)/python main.py train-recogniser data/weights --minutes 2.5 --out model/shipped/recogniser.safetensors
+	$(BIN)/python -m benchmarks.trust fit data/weights --kept data/trust --most 60
+	$(BIN)/python main.py predict data/weights --out data/proposals
+	$(BIN)/python main.py train-clicks data/weights --proposals data/proposals --start-from model/shipped/NP.safetensors \
+	  --minutes 40 --version clicks-1 --out model/shipped/clicks.safetensors

@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before the framework is imported: a command answer
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from lib import __version__
 from lib.activelearning.strategy import Queues, strategies, upcoming
 from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.measuring import measure_waiting
+from lib.configs.onboarding import drift_of
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
-from lib.configs.tasks import AUTO, infer_tasks, task_name, train_tasks
+from lib.configs.tasks import AUTO, BY_CLICKS, click_task, infer_tasks, task_name, train_tasks
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
@@ -36,12 +37,15 @@ from lib.domain.structures import STRUCTURE_NAMES
 from lib.infers.sequence import READERS_LABELS
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
+from lib.loop.monitoring import QualityWatch
 from lib.loop.repeat import Repeating
 from lib.nets.threads import limit_threads
+from lib.onboarding.readiness import expected_mass_dice
 from lib.pacs.archive import Archive
 from lib.pacs.mirror import PacsMirror
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.quality import QualityLog
 from lib.store.worklist import WorkList
 
 logger = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
 MEASURE_AGAIN_S = 60.0
 DECIDE_AGAIN_S = 60.0
+WATCH_S = 60.0
 LOST_RUNS_S = 5.0
 
 
@@ -62,6 +67,7 @@ class RenalApp(MONAILabelApp):
         self.mirror: PacsMirror | None = None
         self.ahead: Repeating | None = None
         self.queues = Queues()
+        self.watch: Repeating | None = None
         self.retraining: Repeating | None = None
         self.exchange: Repeating | None = None
         super().__init__(
@@ -88,10 +94,17 @@ class RenalApp(MONAILabelApp):
         return CohortDatastore(CohortStore(folder, self.settings.store, self.settings.audit().append))
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One per sequence, behind ``segment_auto``."""
-        own = self.datastore().store.folder.own
-        carried = WaitingRoom(own / "propagated") if self.settings.propagate else None
-        return dict(infer_tasks(self.settings, WaitingRoom(own / "waiting"), carried))
+        """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
+        carried = WaitingRoom(self._own() / "propagated") if self.settings.propagate else None
+        tasks = infer_tasks(self.settings, self._waiting_room(), carried)
+        return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
+
+    def _waiting_room(self) -> WaitingRoom:
+        return WaitingRoom(self._own() / "waiting")
+
+    def _own(self) -> Path:
+        own: Path = self.datastore().store.folder.own
+        return own
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -116,7 +129,14 @@ class RenalApp(MONAILabelApp):
         info = (datastore or self.datastore()).get_image_info(request["image"])
         told = {"image_info": info, READERS_LABELS: self.datastore().store.examined_with(request["image"])}
         result = dict(super().infer({**request, **told}, datastore))
-        self.datastore().note_proposal(request["image"], request["model"], result["params"]["model_version"])
+        reply = result["params"]
+        self.datastore().note_proposal(
+            request["image"],
+            request["model"],
+            reply["model_version"],
+            expected_dice=None if reply.get("propagated_from") else expected_mass_dice(reply),  # of the network alone
+            distrust=bool(reply.get("distrust")),
+        )
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
@@ -134,6 +154,8 @@ class RenalApp(MONAILabelApp):
         """Let go of a submitted image; it may be the label that a retraining waits for."""
         self._tell_worklist(lambda work: work.release(image_id))
         self._look_ahead()
+        if self.watch:
+            self.watch.soon()
         if self.retraining:
             self.retraining.soon()
         if self.exchange:
@@ -188,6 +210,10 @@ class RenalApp(MONAILabelApp):
         if self.settings.measure:
             measure = measure_waiting(self.datastore(), self._infers[AUTO], self.settings.models())
             Repeating("measuring what waits", measure, MEASURE_AGAIN_S).start()
+        store = self.datastore().store
+        watch = QualityWatch(QualityLog(store), self._waiting_room().proposed, drift_of(self.settings, store))
+        self.watch = Repeating("quality in use", watch, WATCH_S)
+        self.watch.start()
         Repeating("lost runs", self._close_lost_runs, LOST_RUNS_S).start()
         if self.settings.schedule:
             schedule = retrain_schedule(self.settings, self.datastore().store, self._in_training, self._start_training)
@@ -206,8 +232,8 @@ class RenalApp(MONAILabelApp):
         return next((code for code in SEQUENCES if task_name(code) == model), "")
 
     @staticmethod
-    def _start_training(code: str, device: str) -> None:
-        AsyncTask.run("train", {"model": task_name(code), "device": device})
+    def _start_training(code: str, device: str, options: Mapping[str, Any]) -> None:
+        AsyncTask.run("train", {"device": device, **options, "model": task_name(code)})
 
     def prepare(self, image_id: str) -> None:
         """Let the proposal of an image wait for its reader."""

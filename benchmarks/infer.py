@@ -15,7 +15,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from lib.nets.runtime import Runner, openvino_runner, torch_runner
 from lib.phantom.cohort import Size, make_case
 from lib.registry.models import FINDER
 
+AROUND, EVERYWHERE = "ours, around the kidneys", "ours, the whole field of view"
 _SIDE = 2048
 _MEASURED = 5
 T = TypeVar("T")
@@ -61,19 +62,31 @@ def main() -> None:
     print(json.dumps({"threads": given.threads, "matrix product, GFLOP per process second": round(rate / 1e9, 1)}))
     print(json.dumps({"window": weights.plan.window, "runners": runners(weights, given.repeats)}))
     kidney = case.label.data == 1
-    for name, predict in ours(weights, find).items():
-        operations = flops(lambda at=name: in_pytorch(weights, find if "kidneys" in at else None)(case.image))
-        tell(name, predict, case.image, kidney, given.repeats, operations, rate)
-    if given.without_peers:
-        return
-    tell("MONAI Label's radiology sample", sample_app(weights.plan.classes), case.image, kidney, 1, None, rate)
+    served = ours(weights, find)
+
+    def own(name: str, find: FindKidneys | None) -> None:
+        operations = flops(lambda: in_pytorch(weights, find)(case.image))
+        tell(name, served[name], case.image, kidney, given.repeats, operations, rate)
+
+    own(AROUND, find)
+    if not given.without_peers:
+        with nnunet(weights, not given.without_mirroring) as (name, predict):
+            if predict:
+                tell(name, predict, case.image, kidney, 1, None, rate)
+    own(EVERYWHERE, None)
+    if not given.without_peers:
+        tell("MONAI Label's radiology sample", sample_app(weights.plan.classes), case.image, kidney, 1, None, rate)
+
+
+@contextlib.contextmanager
+def nnunet(weights: LoadedWeights, mirrored: bool) -> Iterator[tuple[str, Pipeline | None]]:
     if not installed():
-        print(json.dumps({"nnU-Net": HOW}))
+        print(HOW)
+        yield "", None
         return
-    with tempfile.TemporaryDirectory() as folder:
-        mirrored = not given.without_mirroring
-        with peer_predictor(weights, Path(folder), mirrored) as predict:
-            tell(f"nnU-Net, {'' if mirrored else 'not '}mirrored", predict, case.image, kidney, 1, None, rate)
+    name = f"nnU-Net, {'' if mirrored else 'not '}mirrored"
+    with tempfile.TemporaryDirectory() as folder, peer_predictor(weights, Path(folder), mirrored) as predict:
+        yield name, predict
 
 
 def ours(weights: LoadedWeights, find: FindKidneys | None) -> dict[str, Pipeline]:
@@ -89,8 +102,8 @@ def ours(weights: LoadedWeights, find: FindKidneys | None) -> dict[str, Pipeline
         return predict
 
     return {
-        "ours, around the kidneys": pipeline(Predictor(weights, "cpu", find=find)),
-        "ours, the whole field of view": pipeline(Predictor(weights, "cpu")),
+        AROUND: pipeline(Predictor(weights, "cpu", find=find)),
+        EVERYWHERE: pipeline(Predictor(weights, "cpu")),
     }
 
 

@@ -9,12 +9,15 @@ import typer
 
 from lib.cli import (
     backup,
+    clicks,
+    distribution,
     doctor,
     evaluate,
     export,
     imports,
     labels,
     models,
+    onboard,
     pacs,
     phantom,
     predict,
@@ -34,6 +37,7 @@ app.command()(serve.serve)
 app.command()(pacs.pacs)
 app.command()(phantom.phantom)
 app.command("import")(imports.import_)
+app.command()(onboard.onboard)
 app.command()(export.export)
 app.command()(predict.predict)
 app.command()(propagate.propagate)
@@ -42,7 +46,9 @@ app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(evaluate.evaluate)
+app.command()(distribution.distribution)
 app.command()(recogniser.train_recogniser)
+app.command()(clicks.train_clicks)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 app.add_typer(users.app, name="users")

@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 import typer
 
 from lib.cli.report import JsonFlag, report
+from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.errors import RenalError
 from lib.domain.sequences import SEQUENCES
-from lib.registry.models import FINDER, RECOGNISER
+from lib.registry.models import CLICKS, FINDER, RECOGNISER
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)")
 _PYTHON = (3, 11)
@@ -38,20 +39,24 @@ class Finding:
 
 
 def doctor(
-    studies: Annotated[Path | None, typer.Option(help="Cohort folder that the server works on.")] = None,
+    studies: Annotated[str | None, typer.Option(help="Cohort folder or PACS that the server works on.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Check Python, packages, device, weights, disk and, when given, a cohort folder; exit code 1 if one fails."""
-    settings = Settings.from_conf({})
+    """Check Python, packages, device, weights, disk and, when given, a cohort or PACS; exit code 1 if one fails."""
+    settings, web = Settings.from_conf({}), bool(studies and is_web(studies))
+    folder = Path(studies) if studies and not web else None
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": _python,
         "packages": _packages,
         "device": lambda: _device(settings),
         "weights": lambda: _weights(settings),
-        "disk": lambda: _disk(settings, studies),
+        "disk": lambda: _disk(settings, folder),
     }
-    if studies is not None:
-        checks["cohort"] = lambda: _cohort(studies, settings)
+    if folder is not None:
+        checks["cohort"] = lambda: _cohort(folder, settings)
+        checks["quality"] = lambda: _quality(folder, settings)
+    if studies and web:
+        checks["pacs"] = lambda: _pacs(studies)
     findings = [finding for name, check in checks.items() for finding in _safely(name, check)]
     failed = sum(finding.state == "failed" for finding in findings)
     if json_:
@@ -134,7 +139,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
     models = settings.models()
     readers: Mapping[str, Callable[[Path], object]] = {
-        **dict.fromkeys((*SEQUENCES, FINDER), load_weights),
+        **dict.fromkeys((*SEQUENCES, FINDER, CLICKS), load_weights),
         RECOGNISER: load_recogniser,
     }
     for name, read in readers.items():
@@ -158,6 +163,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 _WITHOUT = {
+    CLICKS: "labels cannot be corrected by clicks without it",
     FINDER: "proposals work without it, more slowly",
     RECOGNISER: "images without metadata or a telling name are refused without it",
 }
@@ -190,3 +196,41 @@ def _cohort(studies: Path, settings: Settings) -> Iterator[Finding]:
     finally:
         store.close()
     yield Finding(check="cohort", state="ok", seen=", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+def _pacs(url: str) -> Iterator[Finding]:
+    from lib.pacs.archive import Archive
+
+    archive = Archive(ArchiveSettings.from_conf({}).address(url))
+    try:
+        series = archive.series("MR")
+    finally:
+        archive.close()
+    studies = len({one.study_uid for one in series})
+    advice = "" if series else "none is on the work list then: look at the setting pacs_query"
+    state: Literal["ok", "warning"] = "ok" if series else "warning"
+    yield Finding(check="pacs", state=state, seen=f"answers; {len(series)} MR series, {studies} studies", advice=advice)
+
+
+def _quality(studies: Path, settings: Settings) -> Iterator[Finding]:
+    from lib.loop.monitoring import courses
+    from lib.store.cohort import CohortStore
+    from lib.store.quality import QualityLog
+
+    if not studies.is_dir():
+        return
+    store = CohortStore(studies, settings.store)
+    try:
+        found = courses(QualityLog(store).all())
+    finally:
+        store.close()
+    for course in (course for course in found if course.changed):
+        yield Finding(
+            check="quality",
+            state="warning",
+            seen=f"{course.sequence} on {course.scanner or 'an unknown scanner'}: {course.figure.title} {course.said}",
+            advice="look at the latest cases, and at what changed: scanner, protocol, readers, model version",
+        )
+    if not any(course.changed for course in found):
+        seen = f"{len(found)} figures of proposals in use, none changed for the worse"
+        yield Finding(check="quality", state="ok", seen=seen)

@@ -45,6 +45,7 @@ def train(
     from lib.nets.networks import load_weights, save_weights
     from lib.nets.score import score_images
     from lib.nets.trainee import FitSettings
+    from lib.trainers.assessment import assessment_notes
     from lib.trainers.progress import progress_line
 
     images = labelled_images(cohort, sequence)
@@ -66,7 +67,7 @@ def train(
         on_epoch=lambda epoch: logger.info(progress_line(epoch)),
     )
     notes = {"version": version or out.stem, "trained_on": str(len(training)), "minutes": f"{minutes:g}"}
-    save_weights(out, result.state, result.plan, notes)
+    save_weights(out, result.state, result.plan, {**notes, **assessment_notes(result, base.notes if base else {})})
     find = None if sequence == FINDER else load_finder(Settings.from_conf({}).models().find(FINDER), device)
     scores = score_images(load_weights(out), validation, device, find=find)
     report({"out": str(out), **notes, "validated_on": len(scores), "dice": _mean_dice(scores)}, as_json=json_)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -19,6 +20,7 @@ from lib.domain.sequences import SEQUENCES
 from lib.loop.decisions import keep_decisions
 from lib.loop.label_review import LabelReview
 from lib.loop.policy import Device, SequenceState, Snapshot
+from lib.loop.requests import answered, waiting
 from lib.loop.schedule import RetrainSchedule
 from lib.loop.splits import side_of
 from lib.nets.networks import pick_device
@@ -30,7 +32,10 @@ _NS = 1_000_000_000
 
 
 def retrain_schedule(
-    settings: Settings, store: CohortStore, running: Callable[[], str], start: Callable[[str, str], None]
+    settings: Settings,
+    store: CohortStore,
+    running: Callable[[], str],
+    start: Callable[[str, str, Mapping[str, Any]], None],
 ) -> RetrainSchedule:
     """Put the schedule together.
 
@@ -38,17 +43,19 @@ def retrain_schedule(
         settings: Of the installation.
         store: Of the labels.
         running: Code of the sequence that is being trained; empty when none is.
-        start: Starts a run of a sequence (code) on a device.
+        start: Starts a run of a sequence (code) on a device, with options as a client of /train names them.
     """
-    audit, look = settings.audit(), Look(settings, store)
+    audit, look, live = settings.audit(), Look(settings, store), Path(settings.live)
 
     def note(decisions: Sequence[RetrainDecision]) -> None:
-        keep_decisions(Path(settings.live), decisions, _now())
+        keep_decisions(live, decisions, _now())
 
     def act(decision: RetrainDecision) -> None:
         about = {"code": decision.sequence, "device": decision.device}
         audit.append([AuditEvent(who="policy", what=RUN_DECIDED, why=decision.reason, about=about)])
-        start(decision.sequence, decision.device)
+        request = waiting(live, decision.sequence)
+        start(decision.sequence, decision.device, request.options if request else {})
+        answered(live, decision.sequence)
 
     return RetrainSchedule(lambda: look(running()), settings.retraining, act, note)
 
@@ -77,7 +84,10 @@ class Look:
         states = (_state(code, labels, began.get(code), settings) for code in SEQUENCES)
         return Snapshot(
             now=_now(),
-            sequences=tuple(replace(state, running=state.code in busy) for state in states),
+            sequences=tuple(
+                replace(state, running=state.code in busy, requested=waiting(live, state.code) is not None)
+                for state in states
+            ),
             devices=(_device(settings, busy=bool(busy)),),
             free_disk_bytes=shutil.disk_usage(live).free,
         )

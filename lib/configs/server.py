@@ -29,6 +29,7 @@ class ServerSettings:
         session_minutes: How long an uploaded image is kept that belongs to no cohort.
         metrics_token: What a metrics collector sends as ``Authorization: Bearer``; empty, only an admin may read them.
         pacs_timeout_s: Longest wait for the PACS.
+        inbox: Folder of the server whose folders of DICOM an admin may import from the page; empty for none.
     """
 
     users: str = ""
@@ -41,6 +42,7 @@ class ServerSettings:
     session_minutes: float = 60.0
     metrics_token: str = ""
     pacs_timeout_s: float = 30.0
+    inbox: str = ""
 
     @classmethod
     def from_conf(cls, conf: Mapping[str, str]) -> ServerSettings:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.infers.carried import CarriedOver
+from lib.infers.clicks import ClickInfer
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
 from lib.infers.waiting import WaitingRoom
@@ -14,11 +16,23 @@ from lib.nets.trainee import FitSettings
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"
+BY_CLICKS = "refine_clicks"
 
 
 def task_name(code: str) -> str:
     """Name of a sequence's tasks on the wire."""
     return f"segment_{code.lower()}"
+
+
+def click_task(settings: Settings, proposals: SequenceInfer, newest_label: Callable[[str], Path | None]) -> ClickInfer:
+    """The task that corrects labels by clicks.
+
+    Args:
+        settings: Of the installation.
+        proposals: Makes the proposal that clicks correct.
+        newest_label: The reader's newest label of an image id, or None.
+    """
+    return ClickInfer(settings.models(), proposals, newest_label, settings.device)
 
 
 def infer_tasks(

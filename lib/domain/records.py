@@ -126,7 +126,8 @@ class MassMeasurement:
         side: Patient side; ``unknown`` when it cannot be told.
         small: Whether the largest diameter is at most 40 mm.
         centre_ras: Centre of mass in scanner coordinates (right, anterior, superior), in mm.
-        confidence: Mean probability of its voxels, of a proposal; None of a label that a person drew.
+        confidence: Of a proposal: the share of it that is expected to be right, or, of a network that was never
+            assessed, the mean probability of its voxels; None of a label that a person drew.
     """
 
     volume_ml: float

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lib.domain.errors import BadWeightsError
+from lib.domain.evidence import MassEvidence
 from lib.domain.records import MassMeasurement, SequenceGuess
 from lib.domain.structures import STRUCTURES
 from lib.imaging.lesions import measure_masses
 from lib.imaging.volume import Volume
 from lib.ingest.recognise import recognise
+from lib.loop.trust import Trust, TrustModel, judge, mass_confidence, trust_of
 from lib.nets.find import load_finder
 from lib.nets.networks import load_weights
 from lib.nets.predict import Predictor
@@ -27,6 +29,7 @@ class Proposal:
     Attributes:
         label: Values of the structure table on the image's grid.
         model_version: Version that the weight file carries.
+        trust: Whether the reader should distrust it, and why.
         kidneys: How many were found beforehand.
         everywhere: Whether the whole field of view was searched, and not only around the kidneys.
         uncertainty: How unsure the network is of a structure; decides what is labelled next, not shown.
@@ -37,6 +40,7 @@ class Proposal:
     sequence: SequenceGuess
     model_version: str
     masses: tuple[MassMeasurement, ...]
+    trust: Trust
     kidneys: int
     everywhere: bool
     uncertainty: Mapping[str, float]
@@ -49,10 +53,29 @@ class Proposal:
             "sequence": asdict(self.sequence),
             "model_version": self.model_version,
             "masses": [asdict(mass) for mass in self.masses],
+            "expected_dice": self.trust.expected_dice,
+            "distrust": self.trust.distrust,
+            "distrust_reason": self.trust.reason,
             "kidneys_found": self.kidneys,
             "searched": "the whole field of view" if self.everywhere else "around the kidneys",
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Loaded:
+    """A network in memory, and what its weight file says of it."""
+
+    seen: Stamp
+    predictor: Predictor
+    version: str
+    trust: TrustModel | None
+
+
+def _believed(mass: MassMeasurement, trust: TrustModel | None) -> MassMeasurement:
+    """Replace the mean probability of a mass by the share of it that is expected to be right."""
+    evidence = MassEvidence(probability=mass.confidence or 0.0, volume_ml=mass.volume_ml)
+    return replace(mass, confidence=round(mass_confidence(evidence, trust), 4))
 
 
 class Proposer:
@@ -65,7 +88,7 @@ class Proposer:
         self.models = models
         self._device = device
         self._lock = threading.Lock()
-        self._loaded: dict[str, tuple[Stamp, Predictor, str]] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._recogniser: Recogniser | None = None
         self._finder = load_finder(models.find(FINDER), device)
 
@@ -99,20 +122,23 @@ class Proposer:
             sidecar=sidecar,
             classify=(lambda: self._classify(volume)) if self.models.find(RECOGNISER) else None,
         )
-        predictor, version = self._predictor(guess.code)
-        prediction = predictor(volume)
+        loaded = self._network(guess.code)
+        prediction = loaded.predictor(volume)
         return Proposal(
             label=prediction.label,
             sequence=guess,
-            model_version=version,
-            masses=tuple(measure_masses(prediction.label, prediction.certainty)),
+            model_version=loaded.version,
+            masses=tuple(
+                _believed(mass, loaded.trust) for mass in measure_masses(prediction.label, prediction.certainty)
+            ),
+            trust=judge(prediction.evidence, loaded.trust),
             kidneys=prediction.kidneys,
             everywhere=prediction.everywhere,
             uncertainty=prediction.uncertainty,
             seconds=prediction.seconds,
         )
 
-    def _predictor(self, code: str) -> tuple[Predictor, str]:
+    def _network(self, code: str) -> _Loaded:
         with self._lock:
             path = self.models.champion(code)
             try:
@@ -123,21 +149,22 @@ class Proposer:
                     raise
                 loaded = self._current(code, now)  # another one went live between the look and the read
             self._loaded[code] = loaded
-            return loaded[1], loaded[2]
+            return loaded
 
-    def _current(self, code: str, path: Path) -> tuple[Stamp, Predictor, str]:
+    def _current(self, code: str, path: Path) -> _Loaded:
         loaded, seen = self._loaded.get(code), stamp(path)
-        return loaded if loaded and loaded[0] == seen else self._load(code, path, seen)
+        return loaded if loaded and loaded.seen == seen else self._load(code, path, seen)
 
-    def _load(self, code: str, path: Path, seen: Stamp) -> tuple[Stamp, Predictor, str]:
+    def _load(self, code: str, path: Path, seen: Stamp) -> _Loaded:
         weights = load_weights(path)
         if weights.plan.code != code:
             msg = f"the weight file is for sequence {weights.plan.code!r}; expected {code!r}"
             raise BadWeightsError(msg)
-        return (
-            seen,
-            Predictor(weights, device=self._device, find=self._finder),
-            weights.notes.get("version", "unknown"),
+        return _Loaded(
+            seen=seen,
+            predictor=Predictor(weights, device=self._device, find=self._finder),
+            version=weights.notes.get("version", "unknown"),
+            trust=trust_of(weights.notes),
         )
 
     def _classify(self, volume: Volume) -> Mapping[str, float]:

@@ -70,16 +70,29 @@ class SequenceInfer(InferTask):
         Raises:
             RenalError: When image, sequence or file type cannot be used.
         """
-        suffix = str(request.get("result_extension") or NIFTI_SUFFIXES[0])
-        if suffix not in (*NIFTI_SUFFIXES, NRRD_SUFFIX):
-            msg = f"result_extension is {suffix!r}; expected one of {', '.join((*NIFTI_SUFFIXES, NRRD_SUFFIX))}"
-            raise BadRequestError(msg)
+        suffix = checked_suffix(request)
+        label, reply = self.label(request)
+        return write_label(label, suffix), reply
+
+    def label(self, request: Mapping[str, Any]) -> tuple[Volume, dict[str, Any]]:
+        """Return the proposal, without a file, and what clients show.
+
+        Raises:
+            RenalError: When image or sequence cannot be used.
+        """
         path, info = Path(request["image"]), request.get("image_info") or {}
         if not info or self._waiting is None:
             proposal = self._propose(request, path, info)
-            return _write(proposal.label, suffix), proposal.to_json()
-        label, reply = self._best(self._waiting, request, path, info, request.get(READERS_LABELS) or ())
-        return _write(label, suffix), reply
+            return proposal.label, proposal.to_json()
+        return self._best(self._waiting, request, path, info, request.get(READERS_LABELS) or ())
+
+    def key(self, request: Mapping[str, Any]) -> str:
+        """Identify what the proposal for a request is made from: another key, another proposal."""
+        own = self._key(request, Path(request["image"]), request.get("image_info") or {})
+        labels = (
+            request.get(READERS_LABELS) or () if self._carried and request.get(PROPAGATE, True) is not False else ()
+        )
+        return key_of([], own, *(label.label_sha256 for label in labels))
 
     def prepare(self, path: Path, info: Mapping[str, Any], labels: Sequence[LabelledImage] = ()) -> None:
         """Let the proposal for an image of the datastore wait for its reader.
@@ -178,7 +191,20 @@ class SequenceInfer(InferTask):
         return self._code or str(request.get("sequence") or "")
 
 
-def _write(label: Volume, suffix: str) -> str:
+def checked_suffix(request: Mapping[str, Any]) -> str:
+    """The file type that a request wants.
+
+    Raises:
+        BadRequestError: When no label is written so.
+    """
+    suffix = str(request.get("result_extension") or NIFTI_SUFFIXES[0])
+    if suffix not in (*NIFTI_SUFFIXES, NRRD_SUFFIX):
+        msg = f"result_extension is {suffix!r}; expected one of {', '.join((*NIFTI_SUFFIXES, NRRD_SUFFIX))}"
+        raise BadRequestError(msg)
+    return suffix
+
+
+def write_label(label: Volume, suffix: str) -> str:
     """Write where no client writes: one on the same machine saves the reply under the same name in the folder above."""
     folder = Path(tempfile.gettempdir()) / "renal-loop"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -57,6 +57,16 @@ class WaitingRoom:
             return None
         return WaitingProposal(key=str(note["key"]), label=label, reply=note["reply"])
 
+    def proposed(self, image_id: str, model_version: str) -> Path | None:
+        """Label that a model version proposed for an image, as long as no other one was made since; else None."""
+        try:
+            note = json.loads(self._note(image_id).read_bytes())
+        except (OSError, ValueError):
+            return None
+        label = self._folder / f"{image_id}.nii.gz"
+        same = isinstance(note, dict) and note["reply"].get("model_version") == model_version
+        return label if same and note.get("label") == _content(label) else None
+
     def keep(self, image_id: str, key: str, label: Volume, reply: dict[str, Any]) -> None:
         """Let a proposal wait; the note comes last, so a half-written pair is never found."""
         path = self._folder / f"{image_id}.nii.gz"

@@ -23,7 +23,7 @@ from lib.domain.errors import BadRequestError, StorageError, UnknownImageError
 from lib.domain.records import LabelledImage
 from lib.imaging.volume import read_label, write_bytes
 from lib.loop.label_quality import LabelRule, LabelToCheck, Suspicion, suspicions
-from lib.loop.witnesses import Witness, witnesses_of
+from lib.loop.witnesses import Witness, patients_taught, witnesses_of
 from lib.registry.versions import SuspectedLabel
 
 logger = logging.getLogger(__name__)
@@ -151,12 +151,12 @@ def review_new(
         BadImageError: When an image or a label cannot be read.
     """
     judged = {_key(one) for one in reviews.of(code)}
-    patient_of = {case.image_id: case.patient_id for case in cases}
+    taught = patients_taught(witnesses, cases)
     new = [
         (case, asked)
         for case in cases
         if (case.image_id, case.label_sha256) not in judged
-        if (asked := witnesses_of(case, witnesses, patient_of))
+        if (asked := witnesses_of(case, witnesses, taught))
     ]
     for start in range(0, len(new), _NOTED_AT_ONCE):
         some = new[start : start + _NOTED_AT_ONCE]

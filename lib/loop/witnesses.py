@@ -7,7 +7,7 @@ or none: one alone may be blind to a scanner, and then every label on it would l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,26 @@ def _ancestors(records: Mapping[str, VersionRecord], version: str, untaught: str
     return chain if known else []
 
 
-def witnesses_of(case: LabelledImage, known: Sequence[Witness], patient_of: Mapping[str, str]) -> list[Witness]:
+def patients_taught(known: Sequence[Witness], cases: Sequence[LabelledImage]) -> dict[str, frozenset[str]]:
+    """Patients that each version learned from, by version.
+
+    Args:
+        known: As ``lineage`` returns them.
+        cases: Labels that there are: they tell whose an image is.
+    """
+    patient_of = {case.image_id: case.patient_id for case in cases}
+    return {
+        one.version: frozenset(patient_of[image] for image in one.learned_from if image in patient_of) for one in known
+    }
+
+
+def witnesses_of(case: LabelledImage, known: Sequence[Witness], taught: Mapping[str, Collection[str]]) -> list[Witness]:
     """The two models to ask about a label: the one that proposed it, if it can be asked, then the newest; else none.
 
     Args:
         case: The label.
         known: As ``lineage`` returns them.
-        patient_of: Patient of each image.
+        taught: As ``patients_taught`` returns them.
     """
-    strangers = [one for one in known if case.patient_id not in {patient_of.get(image) for image in one.learned_from}]
+    strangers = [one for one in known if case.patient_id not in taught[one.version]]
     return sorted(strangers, key=lambda one: one.version != case.proposed_by)[:ASKED] if len(strangers) >= ASKED else []

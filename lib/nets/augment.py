@@ -64,7 +64,7 @@ def augment(
 
     Args:
         image: Normalised intensities (B, 1, X, Y, Z), larger than the patch (``margin``).
-        label: Classes (B, 1, X, Y, Z).
+        label: Classes (B, labels, X, Y, Z), several when they move together; the first tells which tissue is where.
         patch: Shape to return.
         spacing_mm: Voxel edge lengths, so that rotations are rigid.
         generator: On the device of the image.
@@ -72,11 +72,11 @@ def augment(
         chooser: On the CPU, draws which patches get what; None for the same generator.
 
     Returns:
-        Image (B, 1, *patch) and label (B, 1, *patch).
+        Image (B, 1, *patch) and label (B, labels, *patch).
     """
     grid = random_grid(image, patch, spacing_mm, generator, strength)
     label = functional.grid_sample(label.float(), grid, mode="nearest", align_corners=True).to(label.dtype)
-    image = randomise(moved(image, grid), label, generator, strength.domain, chooser)
+    image = randomise(moved(image, grid), label[:, :1], generator, strength.domain, chooser)
     return recolour(image, generator, strength, chooser), label
 
 

@@ -126,8 +126,8 @@ def cut_batch(cases: Sequence[ReadyCase], plan: Plan, size: int, generator: torc
     image = torch.full((size, 1, *shape), AIR, dtype=torch.float32, **where)
     label = torch.zeros((size, 1, *shape), dtype=torch.uint8, **where)
     for index, (case, centre) in enumerate(chosen):
-        _cut(case.image, centre, image[index, 0])
-        _cut(case.label, centre, label[index, 0])
+        cut_into(case.image, centre, image[index, 0])
+        cut_into(case.label, centre, label[index, 0])
     return Batch(image=image, label=label, drawn=tuple(case.drawn for case, _ in chosen))
 
 
@@ -158,7 +158,7 @@ def _below(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def _cut(source: Tensor, centre: Sequence[int], box: Tensor) -> None:
+def cut_into(source: Tensor, centre: Sequence[int], box: Tensor) -> None:
     """Fill a box with what lies around a voxel; beyond the source it stays as it is."""
     first = [middle - n // 2 for middle, n in zip(centre, box.shape, strict=True)]
     spans = list(zip(first, box.shape, source.shape, strict=True))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lib.imaging.geometry import resampled_shape
 from lib.imaging.lesions import components
-from lib.nets.grids import Box, Shape, Spacing, grid_weights, mask_box, resample
+from lib.nets.grids import Box, Spacing, box_onto, grid_weights, mask_box, resample
 from lib.nets.networks import ALL_SEQUENCES, LoadedWeights, Plan, load_weights
 from lib.nets.runtime import load_runner
 from lib.nets.windows import class_probabilities
@@ -64,7 +64,7 @@ class Finder:
         probabilities = class_probabilities(coarse, self._network, self._plan, mirrored=False)
         organs = (probabilities[0] < 1 - _LIKELY).numpy()
         found = organ_boxes(organs, coarse_mm)
-        return [_onto(box, shape, coarse_mm, (i, j, k), spacing_mm) for box in found]
+        return [box_onto(box, shape, coarse_mm, (i, j, k), spacing_mm) for box in found]
 
 
 def organ_boxes(organs: NDArray[np.bool_], spacing_mm: Spacing) -> list[Box]:
@@ -80,15 +80,6 @@ def organ_boxes(organs: NDArray[np.bool_], spacing_mm: Spacing) -> list[Box]:
         if box is not None:
             boxes.append(box)
     return boxes
-
-
-def _onto(box: Box, shape: Shape, spacing_mm: Spacing, shape_out: Shape, spacing_out: Spacing) -> Box:
-    """The same box on a grid whose field of view has the same centre."""
-    spans = []
-    for span, n, edge, n_out, edge_out in zip(box, shape, spacing_mm, shape_out, spacing_out, strict=True):
-        low, high = ((limit - n / 2) * edge / edge_out + n_out / 2 for limit in (span.start, span.stop))
-        spans.append(slice(max(0, math.floor(low)), min(n_out, math.ceil(high))))
-    return spans[0], spans[1], spans[2]
 
 
 def load_finder(path: Path | None, device: str = "auto") -> Finder | None:

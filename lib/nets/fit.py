@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from lib.domain.errors import BadRequestError, BadWeightsError
+from lib.domain.evidence import MassEvidence, ProposalEvidence
 from lib.domain.records import EpochReport, LabelledImage
+from lib.imaging.calibration import Scaling
 from lib.imaging.metrics import dice
 from lib.nets import parallel
+from lib.nets.assess import Sample, fit_scalings, take_sample
 from lib.nets.cases import ReadyCase, placed, read_cases
 from lib.nets.checkpoint import Checkpoint, identity
 from lib.nets.launch import in_processes
-from lib.nets.networks import LoadedWeights, Plan, build_network, pick_device
+from lib.nets.networks import LoadedWeights, Plan, build_network, network_with, pick_device
 from lib.nets.predict import SMALLEST_MASS_MM3, drop_specks
 from lib.nets.runtime import torch_runner
 from lib.nets.trainee import FitSettings, Trainee, is_out_of_memory, state_of
@@ -42,6 +45,8 @@ class FitResult:
     Attributes:
         state: Best validated averaged weights; the final ones when nothing was validated.
         best_dice: Their mean validation Dice per structure; empty when nothing was validated.
+        samples: What the state says of the validation cases, beside the truth.
+        scalings: Under which its probabilities come true there.
         stopped: Whether ``should_stop`` ended the run early.
     """
 
@@ -50,6 +55,18 @@ class FitResult:
     reports: tuple[EpochReport, ...]
     best_dice: Mapping[str, float]
     stopped: bool
+    samples: tuple[Sample, ...] = ()
+    scalings: Mapping[str, Scaling] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[tuple[ProposalEvidence, float]]:
+        """Evidence and mass Dice of the validation cases whose masses were drawn."""
+        return [(sample.evidence(self.scalings), sample.dice) for sample in self.samples if sample.has_mass]
+
+    @property
+    def judged_masses(self) -> list[tuple[MassEvidence, float]]:
+        """Evidence of each mass proposed there, with the share of it that is right."""
+        return [row for sample in self.samples if sample.has_mass for row in sample.masses(self.scalings)]
 
 
 def fit(
@@ -95,7 +112,7 @@ def fit(
         kept = Checkpoint(checkpoint, identity(plan, settings, train)) if checkpoint else None
         if kept:
             kept.resume(run)
-        return _train(run, cases, held_out, on_epoch, should_stop, kept)
+        return _assessed(_train(run, cases, held_out, on_epoch, should_stop, kept), held_out, device)
 
 
 def _launched(
@@ -174,6 +191,15 @@ def _train(
         best_dice=run.best.dice if run.best else {},
         stopped=stopped,
     )
+
+
+def _assessed(result: FitResult, held_out: Sequence[ReadyCase], device: torch.device) -> FitResult:
+    """Look once more at the validation cases, as a proposal would: how far can the final state be trusted?"""
+    if not held_out:
+        return result
+    network = network_with(LoadedWeights(plan=result.plan, state=result.state)).eval().to(device)
+    samples = tuple(take_sample(case, torch_runner(network), result.plan, SMALLEST_MASS_MM3) for case in held_out)
+    return replace(result, samples=samples, scalings=fit_scalings(samples))
 
 
 def _epoch(run: Trainee, cases: Sequence[ReadyCase], should_stop: Callable[[], bool]) -> tuple[list[Tensor], bool]:

@@ -7,6 +7,7 @@ voxel), which linear interpolation at points would alias.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -89,20 +90,24 @@ def to_working(canonical: Volume, spacing_mm: Spacing) -> WorkingImage:
     return WorkingImage(image=normalise(whole[box]), box=box, shape=shape)
 
 
-def label_to_working(canonical: Volume, spacing_mm: Spacing, values: tuple[int, ...]) -> Tensor:
+def label_to_working(canonical: Volume, spacing_mm: Spacing, values: tuple[int, ...], box: Box | None = None) -> Tensor:
     """Resample a label: each voxel gets the class that fills most of it.
 
     Args:
         canonical: Label in canonical orientation.
         spacing_mm: Working voxel edge lengths.
         values: Label value of class 1, 2 ...; any other value is class 0.
+        box: Of the working grid; only this part is made.
 
     Returns:
-        Classes on the whole working grid, uint8 (X, Y, Z).
+        Classes on the working grid, or on the box, uint8 (X, Y, Z).
     """
-    found = torch.from_numpy(np.ascontiguousarray(canonical.data))
     shape = resampled_shape(canonical.shape, canonical.spacing_mm, spacing_mm)
-    x, y, z = grid_weights(canonical.shape, canonical.spacing_mm, shape, spacing_mm)
+    whole = grid_weights(canonical.shape, canonical.spacing_mm, shape, spacing_mm)
+    parts = [weights[span] for weights, span in zip(whole, box or (slice(None),) * len(whole), strict=True)]
+    columns = tuple(_used_rows(part.T) for part in parts)
+    found = torch.from_numpy(np.ascontiguousarray(canonical.data[columns]))
+    x, y, z = (part[:, column] for part, column in zip(parts, columns, strict=True))
     shares = torch.stack([resample((found == value).float(), (x, y, z)) for value in values])
     return _winners(shares)
 
@@ -174,6 +179,15 @@ def _span(hits: Tensor, margin: int) -> slice:
 
 def _used_rows(part: Tensor) -> slice:
     return _span(part.sum(1) > 0, 0)
+
+
+def box_onto(box: Box, shape: Shape, spacing_mm: Spacing, shape_out: Shape, spacing_out: Spacing) -> Box:
+    """The same box on a grid whose field of view has the same centre."""
+    spans = []
+    for span, n, edge, n_out, edge_out in zip(box, shape, spacing_mm, shape_out, spacing_out, strict=True):
+        low, high = ((limit - n / 2) * edge / edge_out + n_out / 2 for limit in (span.start, span.stop))
+        spans.append(slice(max(0, math.floor(low)), min(n_out, math.ceil(high))))
+    return spans[0], spans[1], spans[2]
 
 
 def body_box(image: Tensor, spacing_mm: Spacing) -> Box:

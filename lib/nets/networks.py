@@ -38,6 +38,7 @@ class Plan:
             images are predicted in overlapping windows.
         stem: Voxels of the working grid folded into one internal voxel.
         channels: Feature channels per level; every level halves the resolution.
+        inputs: Input channels; the image is the first.
     """
 
     code: str
@@ -47,6 +48,7 @@ class Plan:
     window: tuple[int, int, int] = (96, 96, 40)
     stem: tuple[int, int, int] = (2, 2, 1)
     channels: tuple[int, ...] = (16, 32, 64, 128)
+    inputs: int = 1
 
     @property
     def classes(self) -> int:
@@ -71,12 +73,12 @@ class LoadedWeights:
 
 
 class FoldedNetwork(nn.Module):
-    """A U-Net behind a strided stem: images (B, 1, X, Y, Z) to logits (B, classes, X, Y, Z)."""
+    """A U-Net behind a strided stem: images (B, inputs, X, Y, Z) to logits (B, classes, X, Y, Z)."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         first, levels = plan.channels[0], len(plan.channels)
-        self.stem = nn.Conv3d(1, first, plan.stem, plan.stem)
+        self.stem = nn.Conv3d(plan.inputs, first, plan.stem, plan.stem)
         self.core = DynUNet(
             spatial_dims=3,
             in_channels=first,
@@ -166,7 +168,7 @@ def checked_notes(notes: object) -> dict[str, str]:
 
 def _plan_from(found: object) -> Plan:
     names = {item.name for item in fields(Plan)}
-    if not isinstance(found, dict) or set(found) != names:
+    if not isinstance(found, dict) or {"inputs", *found} != names:  # files of earlier versions have no inputs
         msg = f"the weight file's plan does not have exactly the entries {', '.join(sorted(names))}"
         raise BadWeightsError(msg)
     try:
@@ -186,6 +188,7 @@ def _typed_plan(found: Mapping[str, Any]) -> Plan:
         window=_triple(found["window"]),
         stem=_triple(found["stem"]),
         channels=tuple(int(count) for count in found["channels"]),
+        inputs=int(found.get("inputs", 1)),
     )
 
 

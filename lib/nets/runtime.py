@@ -23,7 +23,7 @@ from lib.nets.networks import LoadedWeights, mixed_precision, network_with, pick
 logger = logging.getLogger(__name__)
 
 Runner = Callable[[Tensor], Tensor]
-"""Images (1, 1, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the network's device."""
+"""Images (1, inputs, X, Y, Z), float32 on the CPU, to logits (1, classes, X, Y, Z), float32 on the network's device."""
 
 _MOST_RECORDED = 8  # shapes: each keeps its memory on the GPU
 _REHEARSALS = 3  # runs before a recording, in which cuDNN chooses its algorithms
@@ -37,15 +37,15 @@ def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
     """
     network, where = network_with(weights).eval(), pick_device(device)
     if where.type == "cpu" and importlib.util.find_spec("openvino"):
-        return openvino_runner(network, weights.plan.multiple)
+        return openvino_runner(network, weights.plan.multiple, weights.plan.inputs)
     if where.type == "cuda":
-        return replaying_runner(network.to(where), weights.plan.window)
+        return replaying_runner(network.to(where), (1, weights.plan.inputs, *weights.plan.window))
     return torch_runner(network.to(where))
 
 
 def replaying_runner(
     network: nn.Module,
-    window: tuple[int, int, int],
+    first: tuple[int, ...],
     record: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]] | None = None,
 ) -> Runner:
     """Run a network in bfloat16 by replaying a recording, one for each shape of window.
@@ -54,7 +54,7 @@ def replaying_runner(
 
     Args:
         network: On its device, in evaluation mode.
-        window: Shape that is recorded beforehand.
+        first: Shape of the images (1, inputs, X, Y, Z) that are recorded beforehand.
         record: Makes the recording from an example; None for CUDA graphs.
     """
     device = next(network.parameters()).device
@@ -71,7 +71,8 @@ def replaying_runner(
             except RuntimeError as error:
                 failed = True
                 logger.warning("the network could not be recorded (%s); it runs unrecorded", type(error).__name__)
-        return recorded.get(image.shape, quick)
+        chosen: Callable[[Tensor], Tensor] = recorded.get(image.shape, quick)
+        return chosen
 
     @torch.inference_mode()
     def run(image: Tensor) -> Tensor:
@@ -79,14 +80,14 @@ def replaying_runner(
             there = image.to(device, torch.bfloat16)
             return recording(there)(there).to(torch.float32, copy=True)
 
-    run(torch.zeros(1, 1, *window))
+    run(torch.zeros(first))
     return run
 
 
 def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """Record what a network does to an image of the example's shape, as a CUDA graph."""
     given = example.clone()
-    aside = torch.cuda.Stream(given.device)
+    aside = torch.cuda.Stream(given.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(given.device))
     with torch.cuda.stream(aside):
         for _ in range(_REHEARSALS):
@@ -98,7 +99,7 @@ def cuda_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor
 
     def replay(image: Tensor) -> Tensor:
         given.copy_(image)
-        graph.replay()  # type: ignore[no-untyped-call]
+        graph.replay()
         return answer
 
     return replay
@@ -117,16 +118,17 @@ def torch_runner(network: nn.Module) -> Runner:
     return run
 
 
-def openvino_runner(network: nn.Module, multiple: tuple[int, int, int]) -> Runner:
+def openvino_runner(network: nn.Module, multiple: tuple[int, int, int], inputs: int = 1) -> Runner:
     """Translate a network for OpenVINO, for images of any shape that it takes.
 
     Args:
         network: On the CPU, in evaluation mode.
         multiple: Shapes that the network takes are multiples of this.
+        inputs: Its input channels.
     """
     import openvino  # optional, and slow to import
 
-    example = torch.zeros(1, 1, *(2 * step for step in multiple))
+    example = torch.zeros(1, inputs, *(2 * step for step in multiple))
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of traced shape checks: the answer is the same for every shape
         model = openvino.convert_model(network, example_input=example)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from lib.domain.errors import BadRequestError
 from lib.domain.records import EpochReport
 from lib.nets import parallel
 from lib.nets.augment import STANDARD, Strength, augment
@@ -28,6 +29,16 @@ _FLOOR = 0.01  # of the learning rate, at the end
 _EMA_DECAY = 0.99
 _CLIP_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
+_LAST_LOOKS = (
+    3  # validations that the end of a run takes: the last one, and a mirrored one that tells how far to trust it
+)
+
+_ENCODER = ("stem.", "core.input_block.", "core.downsamples.")
+FREEZABLE: Mapping[str, tuple[str, ...]] = {  # name -> how the names of the weights begin that stay as they are
+    "": (),
+    "encoder": _ENCODER,
+    "encoder and bottleneck": (*_ENCODER, "core.bottleneck."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,8 @@ class FitSettings:
         device: ``"auto"``, or a torch device.
         threads: CPU threads; None leaves torch's setting.
         validation_cases: At most so many are predicted per validation.
+        freeze: Part of the network that stays as it started, a row of FREEZABLE; empty to train all of it.
+        rehearsal: Share of the patches, at most, from cases that the starting weights have learned from.
         strength: Of the augmentation.
         checkpoint_s: Seconds between checkpoints, when there is a file for them.
         processes: That train together, one a GPU, each with batches of its own.
@@ -56,6 +69,8 @@ class FitSettings:
     device: str = "auto"
     threads: int | None = None
     validation_cases: int = 8
+    freeze: str = ""
+    rehearsal: float = 0.5
     strength: Strength = STANDARD
     checkpoint_s: float = 60.0
     processes: int = 1
@@ -89,9 +104,9 @@ class Trainee:
         layout = torch.channels_last_3d if self.device.type == "cuda" else torch.contiguous_format
         self.network = network.to(self.device, memory_format=layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
-        )
+        freeze(self.network, settings.freeze)
+        learning = [weight for weight in self.network.parameters() if weight.requires_grad]
+        self.optimiser = torch.optim.AdamW(learning, settings.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
         self._uncompiled = parallel.averaging(self.network)
         translated = self.device.type == "cuda" if settings.compile is None else settings.compile
         self._forward = torch.compile(self._uncompiled) if translated else self._uncompiled
@@ -106,7 +121,7 @@ class Trainee:
         """Share of the budget that is used up; 1 ends the run. Every process of the run must ask."""
         if self.settings.minutes is None:
             return self.steps / (self.settings.epochs * self.settings.steps_per_epoch)
-        end = self.started + 60 * self.settings.minutes - self.last_validation_s
+        end = self.started + 60 * self.settings.minutes - _LAST_LOOKS * self.last_validation_s
         now = time.monotonic()
         return parallel.agreed(1.0 if now >= end else (now - self.first_step) / (end - self.first_step))
 
@@ -145,18 +160,13 @@ class Trainee:
         self.vary_randomly.manual_seed(vary)
 
     def _step(self, cases: Sequence[ReadyCase]) -> Tensor:
-        plan, device = self.plan, self.device
         self._seed()
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * schedule(self.progress())
-        batch = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
-        image, label = batch.image.to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
-        image, label = augment(
-            image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength, self.cut_randomly
-        )
-        with mixed_precision(device):
+        image, label, drawn = self.batch(cases)
+        with mixed_precision(self.device):
             logits = self._forward(image)
-        loss = partial_dice_ce(logits, label[:, 0], drawn_classes(batch.drawn, plan.structures))
+        loss = partial_dice_ce(logits, label[:, 0], drawn)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
@@ -165,6 +175,16 @@ class Trainee:
         self.steps += 1
         self._follow()
         return loss.detach()
+
+    def batch(self, cases: Sequence[ReadyCase]) -> tuple[Tensor, Tensor, Tensor]:
+        """Random patches on the device, their classes (B, 1, X, Y, Z), and which classes were drawn (B, C)."""
+        plan, device = self.plan, self.device
+        cut = cut_batch(cases, plan, self.batch_size, self.cut_randomly)
+        image, label = cut.image.to(device, non_blocking=True), cut.label.to(device, non_blocking=True)
+        image, label = augment(
+            image, label, plan.patch, plan.spacing_mm, self.vary_randomly, self.settings.strength, self.cut_randomly
+        )
+        return image, label, drawn_classes(cut.drawn, plan.structures)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -178,6 +198,23 @@ class Trainee:
         now = Best(state=state_of(self.average), dice=scores)
         if self.best is None or now.score >= self.best.score:
             self.best = now
+
+
+def freeze(network: nn.Module, part: str) -> None:
+    """Keep part of a network as it is.
+
+    Args:
+        network: Changed in place.
+        part: A row of FREEZABLE.
+
+    Raises:
+        BadRequestError: When there is no such row.
+    """
+    if part not in FREEZABLE:
+        msg = f"cannot freeze {part!r}; expected one of: {', '.join(map(repr, FREEZABLE))}"
+        raise BadRequestError(msg)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(not name.startswith(FREEZABLE[part]))
 
 
 def schedule(progress: float) -> float:

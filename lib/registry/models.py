@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 RECOGNISER = "recogniser"
 FINDER = "finder"
+CLICKS = "clicks"
 VERSIONS = "versions"
 Stamp = tuple[int, int, int]
 

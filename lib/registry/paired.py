@@ -21,6 +21,7 @@ class PatientPair:
 
     Attributes:
         vendor: Of the patient's first image.
+        scanner: Of the same; empty when unknown.
         size_mm: Largest diameter of the patient's largest mass; None without a mass.
     """
 
@@ -28,6 +29,7 @@ class PatientPair:
     size_mm: float | None
     champion: float
     challenger: float
+    scanner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ def patient_pairs(scores: Iterable[ScorePair], structure: str) -> list[PatientPa
     return [
         PatientPair(
             vendor=images[0][0].vendor,
+            scanner=images[0][0].scanner,
             size_mm=max((size for old, _ in images if (size := old.size_mm) is not None), default=None),
             champion=sum(old.dice[structure] or 0.0 for old, _ in images) / len(images),
             challenger=sum(new.dice[structure] or 0.0 for _, new in images) / len(images),

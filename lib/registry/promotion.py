@@ -106,7 +106,7 @@ def decide(
         champion: Scores of the model that serves; None when there is none.
         challenger: Scores of the new model on the same images in the same order.
         rule: What is good enough.
-        new_scanners: Scanners that the challenger was trained on and the champion was not.
+        new_scanners: Scanners that the challenger was trained on and the champion was not; each is its own stratum.
 
     Raises:
         ValueError: When the two were not scored on the same images.
@@ -162,7 +162,7 @@ def _evidence(
     patients = len({old.patient_id or old.image_id for old, _ in scores})
     return _Evidence(
         rule=rule,
-        comparisons=(overall, *_kidneys(scores, rule), *_strata(masses, rule)),
+        comparisons=(overall, *_kidneys(scores, rule), *_strata(masses, rule, new_scanners)),
         masses=len(found),
         found_before=sum(old for old, _ in found),
         lost=sum(old and not new for old, new in found),
@@ -199,11 +199,11 @@ def _kidneys(scores: Iterable[ScorePair], rule: GateRule) -> tuple[GroupComparis
     return (_compare(pairs, EVERYONE, "kidney Dice", rule.kidney_margin, rule),)
 
 
-def _strata(pairs: Iterable[PatientPair], rule: GateRule) -> tuple[GroupComparison, ...]:
-    """Vendor x size where there are enough patients; the thinner ones together, if they are enough."""
+def _strata(pairs: Iterable[PatientPair], rule: GateRule, new_scanners: Collection[str]) -> tuple[GroupComparison, ...]:
+    """New scanners, else vendor x size, where there are enough patients; the thinner ones together, if enough."""
     groups: dict[str, list[PatientPair]] = {}
     for pair in pairs:
-        groups.setdefault(_stratum(pair, rule.size_split_mm), []).append(pair)
+        groups.setdefault(_stratum(pair, rule.size_split_mm, new_scanners), []).append(pair)
     enough = {name: group for name, group in sorted(groups.items()) if len(group) >= rule.stratum_min_patients}
     rest = [pair for name, group in groups.items() if name not in enough for pair in group]
     if enough and len(rest) >= rule.stratum_min_patients:
@@ -211,7 +211,9 @@ def _strata(pairs: Iterable[PatientPair], rule: GateRule) -> tuple[GroupComparis
     return tuple(_compare(group, name, "mass DSC", rule.stratum_margin, rule) for name, group in enough.items())
 
 
-def _stratum(pair: PatientPair, split_mm: float) -> str:
+def _stratum(pair: PatientPair, split_mm: float, new_scanners: Collection[str]) -> str:
+    if pair.scanner and pair.scanner in new_scanners:
+        return f"{pair.scanner} (new)"
     vendor = vendor_of(pair.vendor)
     if pair.size_mm is None:
         return f"{vendor} of unknown size"

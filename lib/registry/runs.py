@@ -93,13 +93,12 @@ class Runs:
         Raises:
             BusyError: When another process trains this sequence.
         """
-        lock = self._lock(code)
         try:
-            lock.acquire(blocking=False)
+            held = self._lock(code).acquire(blocking=False)
         except Timeout:
             msg = f"a run of sequence {code!r} is under way in another process; expected one at a time"
             raise BusyError(msg, retry_after_s=_TRY_AGAIN_S) from None
-        with lock:
+        with held:
             run = Run(code=code, version=version, status=RUNNING, began=_now(), images=images)
             diary = RunDiary(self, run)
             write_bytes(version.encode(), self._going(code))

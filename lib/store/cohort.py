@@ -27,7 +27,7 @@ from lib.domain.records import LabelledImage, LabelVersion
 from lib.imaging.volume import Volume, read_label, volume_bytes, write_bytes
 from lib.store.folder import checked_tag
 from lib.store.images import ImageStore
-from lib.store.index import HeadRow, ImageRow, ProposalRow, VersionRow, storage_errors
+from lib.store.index import HeadRow, ImageRow, ProposalRow, QualityRow, VersionRow, storage_errors
 from lib.store.labels import checked_label
 from lib.store.listing import counts, shown_images, shown_labels
 from lib.store.sync import FOLDER, add_versions, heads, label_event, show, version_file
@@ -191,12 +191,21 @@ class CohortStore(ImageStore):
             if version.structures is not None
         ]
 
-    def record_proposal(self, image_id: str, task: str, model_version: str) -> None:
-        """Remember that a model proposed a label, so that the reader's can be traced to it."""
+    def record_proposal(
+        self,
+        image_id: str,
+        task: str,
+        model_version: str,
+        *,
+        expected_dice: float | None = None,
+        distrust: bool = False,
+    ) -> None:
+        """Remember that a model proposed a label and what was expected of it; the reader's can be traced to it."""
+        proposal = ProposalRow(image_id=image_id, task=task, model_version=model_version, created_ns=time.time_ns())
         with self.index.write() as session:
-            session.add(
-                ProposalRow(image_id=image_id, task=task, model_version=model_version, created_ns=time.time_ns())
-            )
+            session.add(proposal)
+            session.flush()
+            session.add(QualityRow(proposal_id=proposal.id, expected_dice=expected_dice, distrust=distrust))
 
     def counts(self) -> dict[str, Any]:
         """Images, and labels per tag."""

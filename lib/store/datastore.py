@@ -125,6 +125,10 @@ class CohortDatastore(Datastore):
         """Return the path of the version that counts."""
         return str(self.store.label(label_id, label_tag or FINAL).path)
 
+    def newest_label(self, image_id: str) -> Path | None:
+        """Return the file of the reader's label that counts; None when there is none."""
+        return next((version.path for version in self.store.versions(image_id, FINAL) if version.final), None)
+
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """Return a label's record."""
         return self.store.label_info(label_id, label_tag or FINAL)
@@ -152,10 +156,18 @@ class CohortDatastore(Datastore):
                     archive.write(label, arcname=f"label/{image_id}{label.name[label.name.index('.') :]}")
             return file.name
 
-    def note_proposal(self, image_id: str, task: str, model_version: str) -> None:
+    def note_proposal(
+        self,
+        image_id: str,
+        task: str,
+        model_version: str,
+        *,
+        expected_dice: float | None = None,
+        distrust: bool = False,
+    ) -> None:
         """Remember a proposal; one that could be made is given all the same when there is no room to remember it."""
         try:
-            self.store.record_proposal(image_id, task, model_version)
+            self.store.record_proposal(image_id, task, model_version, expected_dice=expected_dice, distrust=distrust)
         except StorageError as error:
             logger.warning("a proposal was given and is not recorded: %s", error)
 

@@ -116,6 +116,20 @@ class ProposalRow(Base):
     created_ns: Mapped[int] = mapped_column(BigInteger)
 
 
+class QualityRow(Base):
+    """How good a proposal was: what was expected of it, how foreign its image looks, what its reader made of it."""
+
+    __tablename__ = "proposal_quality"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
+    expected_dice: Mapped[float | None]
+    distrust: Mapped[bool] = mapped_column(default=False)
+    drift: Mapped[float | None]
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("label_versions.id"))
+    mass_dice: Mapped[float | None]
+    kidney_dice: Mapped[float | None]
+    compared: Mapped[str] = mapped_column(Text, default="")
+
+
 class LeaseRow(Base):
     """Who is labelling an image, and until when nobody else gets it; ``done`` once they have submitted it."""
 

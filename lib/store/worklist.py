@@ -146,6 +146,13 @@ class WorkList:
             leases = session.scalars(select(LeaseRow).where(LeaseRow.until_s > time.time()))
             return _claims(session, {row.image_id: row for row in leases}, holder)
 
+    def leases(self) -> list[tuple[str, str, float]]:
+        """Who is labelling which image and until when, in seconds since 1970; the next to end first."""
+        columns = (LeaseRow.image_id, LeaseRow.holder, LeaseRow.until_s)
+        query = select(*columns).where((LeaseRow.until_s > time.time()) & ~LeaseRow.done).order_by(LeaseRow.until_s)
+        with self._store.index.read() as session:
+            return [(image, holder, until_s) for image, holder, until_s in session.execute(query)]
+
     def open_patients(self) -> list[str]:
         """Patients of whom somebody is labelling an image, the latest first."""
         query = select(ImageRow.patient_id).join(LeaseRow, LeaseRow.image_id == ImageRow.image_id)

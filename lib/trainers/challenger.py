@@ -11,7 +11,9 @@ from pathlib import Path
 
 from lib.domain.records import CaseScore, EpochReport, LabelledImage
 from lib.domain.sequences import SequenceSpec
+from lib.loop.rehearsal import rehearsed
 from lib.loop.retrain import scanners
+from lib.loop.witnesses import lineage
 from lib.nets.find import load_finder
 from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights, save_weights
@@ -20,6 +22,8 @@ from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
 from lib.registry.models import FINDER, ModelFolder
 from lib.registry.versions import SCANNERS, SCRATCH, LabelUsed, SuspectedLabel, TrainingRun, scanners_in
+from lib.trainers.assessment import assessment_notes
+from lib.trainers.described import describe_training
 from lib.trainers.provenance import labels_used, training_run
 
 
@@ -62,11 +66,25 @@ class Challenger:
         models: ModelFolder,
         settings: FitSettings,
         on_epoch: Callable[[EpochReport], None],
+        earlier: frozenset[str] | None = None,
     ) -> None:
+        """Read the champion.
+
+        Args:
+            spec: The sequence.
+            version: Name of what is made.
+            models: Where it is kept.
+            settings: Of the fit.
+            on_epoch: Told after every epoch.
+            earlier: Ids of the images that are rehearsed; those that the champion learned from when None.
+
+        Raises:
+            BadWeightsError: When the champion cannot be read.
+        """
         self.start = start_from(models.find(spec.code))
         self.reports: list[EpochReport] = []
         self._spec, self._version, self._models, self._settings = spec, version, models, settings
-        self._on_epoch = on_epoch
+        self._on_epoch, self._earlier = on_epoch, earlier
         self._used: list[LabelUsed] = []
         self._minutes = 0.0
 
@@ -80,8 +98,11 @@ class Challenger:
         started, code = time.monotonic(), self._spec.code
         self._used = [*labels_used(training, "train"), *labels_used(validation, "validation")]
         weights = self.start.weights
+        earlier = self._earlier
+        if earlier is None:
+            earlier = next((one.learned_from for one in lineage(self._models, code)), frozenset())
         result = fit(
-            training,
+            rehearsed(training, lambda case: case.image_id in earlier, self._settings.rehearsal),
             validation,
             weights.plan if weights else Plan(code=code, spacing_mm=self._spec.spacing_mm),
             self._settings,
@@ -94,9 +115,11 @@ class Challenger:
             "started_from": self.start.version,
             "trained_on": str(len(training)),
             SCANNERS: json.dumps(sorted(scanners(training) | (self.start.scanners or frozenset()))),
+            **assessment_notes(result, weights.notes if weights else {}),
         }
         path = self._models.weights(code, self._version)
         save_weights(path, result.state, result.plan, notes)
+        describe_training(self._models, code, self._version, training)
         self._minutes = (time.monotonic() - started) / 60
         return path
 

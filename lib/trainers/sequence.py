@@ -43,6 +43,8 @@ _KINDS = {
     "seed": int,
     "minutes": float,
     "learning_rate": float,
+    "freeze": str,
+    "rehearsal": float,
 }
 
 

@@ -16,6 +16,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from lib.accounts.tokens import Tokens
 from lib.accounts.users import UserFile
+from lib.configs.jobs import Jobs
 from lib.configs.server import ServerSettings
 from lib.web import errors
 from lib.web.admission import Admission
@@ -46,6 +47,7 @@ def open_door(app: MONAILabelApp, settings: ServerSettings) -> Door:
             Lanes.LOGIN: Lane("login", workers=_LOGINS, queue=_LOGIN_QUEUE),
         },
         sessions=Sessions(minutes=settings.session_minutes),
+        jobs=Jobs(app.settings, app.datastore().store.folder.root, settings.inbox),
     )
     for name, lane in door.lanes.items():
         door.metrics.watch(f"renal_{name}_jobs", f"Jobs of the lane {name} that run or wait.", partial(_jobs, lane))

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.accounts.users import User
+from lib.configs.jobs import Jobs
 from lib.configs.server import ServerSettings
 from lib.domain.errors import ForbiddenError, NotLoggedInError, TooSlowError
 from lib.web.admission import Admission
@@ -39,6 +40,7 @@ class Door:
     admission: Admission
     lanes: dict[Lanes, Lane]
     sessions: Sessions
+    jobs: Jobs
     metrics: Metrics = field(default_factory=Metrics)
     throttle: Throttle = field(default_factory=Throttle)
 

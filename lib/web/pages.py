@@ -39,6 +39,7 @@ _START = """
 {% endif %}
 {% if notice %}<p class="problem">{{ notice }}</p>{% endif %}
 {% if labels %}<p class="do"><a href="/ohif/next.html">Label the next case</a></p>{% endif %}
+{% if user.role.title == "admin" %}<p><a href="/admin">What an admin sees</a></p>{% endif %}
 <p><a href="/ohif/">{{ "Choose a study" if labels else "Open the viewer" }}</a> &middot;
 <a href="/openapi.json">API description</a></p>
 {% if user.name %}<form method="post" action="/logout"><button>Log out</button></form>{% endif %}</body></html>"""

@@ -9,7 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 from lib.web import listing
-from lib.web.endpoints import images, infer, labels, login, pacs, proxy, sampling, server, training, uploaded, viewer
+from lib.web.endpoints import (
+    admin,
+    images,
+    infer,
+    labels,
+    login,
+    pacs,
+    proxy,
+    quality,
+    sampling,
+    server,
+    training,
+    uploaded,
+    viewer,
+)
 from lib.web.table import Lanes, Row, Who
 
 _NO_PATHOLOGY = "this app has no models of pathology"
@@ -45,6 +59,11 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.PUBLIC, "GET", "/login", login.page),
     _open(Who.PUBLIC, "POST", "/login", login.log_in, lane=Lanes.LOGIN),
     _open(Who.PUBLIC, "POST", "/logout", login.log_out),
+    # the admin's page
+    _open(Who.ADMIN, "GET", "/admin", admin.page, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/promote", admin.promote, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/rollback", admin.rollback, in_schema=False),
+    _open(Who.ADMIN, "POST", "/admin/jobs", admin.start_job, in_schema=False),
     # pages
     _open(Who.ANNOTATOR, "GET", "/", login.home, in_schema=False),
     _open(Who.PUBLIC, "GET", "/favicon.ico", server.favicon, in_schema=False),
@@ -80,6 +99,7 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.ADMIN, "POST", "/train/", training.start_all, in_schema=False),
     _open(Who.ADMIN, "POST", "/train/{model}", training.start),
     _open(Who.ADMIN, "DELETE", "/train/", training.stop),
+    _open(Who.REVIEWER, "GET", "/quality/", quality.quality),
     _open(Who.ANNOTATOR, "GET", "/batch/infer", training.batch_status),
     _open(Who.ADMIN, "POST", "/batch/infer/{model}", training.batch_start),
     _open(Who.ADMIN, "DELETE", "/batch/infer", training.batch_stop),

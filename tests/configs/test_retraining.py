@@ -16,6 +16,7 @@ from lib.loop.decisions import read_decisions
 from lib.loop.label_quality import Suspicion
 from lib.loop.label_review import LabelReview
 from lib.loop.policy import RetrainRule, SequenceState
+from lib.loop.requests import ask
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, save_weights
 from lib.store.cohort import CohortStore
@@ -70,7 +71,7 @@ def test_a_run_under_way_takes_the_device(settings: Settings, store: CohortStore
 
 def test_a_due_sequence_is_started_once_with_its_reason_on_record(settings: Settings, store: CohortStore) -> None:
     started: list[tuple[str, str]] = []
-    schedule = retrain_schedule(settings, store, lambda: "", lambda code, device: started.append((code, device)))
+    schedule = retrain_schedule(settings, store, lambda: "", lambda code, device, _: started.append((code, device)))
     schedule()
     schedule()  # the decision itself counts as the last run: a run that dies at once is not started every minute
     assert [code for code, _ in started] == ["CP"]
@@ -84,7 +85,7 @@ def test_a_due_sequence_is_started_once_with_its_reason_on_record(settings: Sett
 def test_with_too_few_labels_nothing_is_started(settings: Settings, store: CohortStore) -> None:
     started: list[str] = []
     patient = replace(settings, retraining=RetrainRule(new_labels=100, every_h=0))
-    retrain_schedule(patient, store, lambda: "", lambda code, _: started.append(code))()
+    retrain_schedule(patient, store, lambda: "", lambda code, *_: started.append(code))()
     assert started == []
 
 
@@ -110,3 +111,19 @@ def test_the_audit_log_is_read_on_from_where_the_last_look_ended(settings: Setti
     assert first["CP"] == second["CP"] is not None
     assert first["NP"] is None
     assert second["NP"] is not None
+
+
+def test_an_admins_request_outlives_a_restart_and_is_answered_once(settings: Settings, store: CohortStore) -> None:
+    patient = replace(settings, retraining=RetrainRule(new_labels=100, every_h=0, min_disk_gib=0, min_memory_gib=0))
+    started: list[tuple[str, object]] = []
+
+    def decide(running: str = "") -> None:  # each with a schedule of its own, as after a restart
+        retrain_schedule(patient, store, lambda: running, lambda code, _, options: started.append((code, options)))()
+
+    ask(Path(settings.live), "DP", who="an-admin", options={"minutes": 5})
+    decide(running="NP")
+    assert started == []
+    assert "an admin asked; no device is free" in read_decisions(Path(settings.live))["decisions"][0]["reason"]
+    decide()
+    decide()
+    assert started == [("DP", {"minutes": 5})]

@@ -1,5 +1,6 @@
 """The loop, for real: info, next sample, proposal, label, training, the new version's proposal."""
 
+import json
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from monailabel.client import MONAILabelClient
 from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
 from lib.domain.sequences import SEQUENCES
+from lib.domain.structures import KIDNEY, MASS
 from lib.imaging.volume import read_label, read_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, load_weights, save_weights
@@ -67,7 +69,8 @@ def poor_champion(live: Path) -> None:
 def test_info_offers_the_auto_task_first_and_every_sequence(client: MONAILabelClient) -> None:
     info = client.info()
     names = [f"segment_{code.lower()}" for code in SEQUENCES]
-    assert list(info["models"]) == ["segment_auto", *names]
+    assert list(info["models"]) == ["segment_auto", *names, "refine_clicks"]
+    assert info["models"]["refine_clicks"]["type"] == "deepedit"
     assert list(info["trainers"]) == names
     assert info["labels"] == ["kidney", "mass", "cyst"]
     assert info["datastore"]["total"] == 14 * len(SEQUENCES)
@@ -85,6 +88,25 @@ def test_a_reader_gets_a_case_a_proposal_and_keeps_the_label(server: Server, cli
     saved = client.download_label(image_id, "final")
     np.testing.assert_array_equal(read_label(Path(saved)).data, read_label(truth(server, image_id)).data)
     assert client.datastore()["objects"][image_id]["labels"]["final"]["info"]["reader"] == "r1"
+
+
+def test_a_reader_corrects_a_proposal_with_clicks(server: Server, client: MONAILabelClient) -> None:
+    image_id = "P0001_NP"
+    proposal = read_label(Path(client.infer("segment_auto", image_id, {})[0])).data
+    wanted, unwanted = ([int(at) for at in np.argwhere(proposal == value)[0]] for value in (0, KIDNEY))
+    asked = {"mass": [wanted], "kidney": {"background": [unwanted]}, "cyst": [], "label": "mass"}
+    path, reply = client.infer("refine_clicks", image_id, asked)
+    corrected = read_label(Path(path)).data
+    assert (reply["started_from"], reply["label_names"]["mass"]) == ("proposal", MASS)
+    assert corrected[tuple(wanted)] == MASS
+    assert corrected[tuple(unwanted)] != KIDNEY
+    assert reply["changed_voxels"] == np.count_nonzero(corrected != proposal)
+    for clicks, said in (({"mass": [[9999, 0, 0]]}, "outside of the image"), ({"liver": [[0, 0, 0]]}, "'liver'")):
+        refused = requests.post(
+            f"{server.url}/infer/refine_clicks?image={image_id}", data={"params": json.dumps(clicks)}, timeout=60
+        )
+        assert refused.status_code == 400
+        assert said in refused.json()["detail"]
 
 
 def test_training_publishes_a_version_that_then_proposes(server: Server, client: MONAILabelClient) -> None:

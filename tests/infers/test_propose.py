@@ -1,6 +1,7 @@
 """A proposal comes from the sequence's own, newest, trusted weights."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nrrd
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 from lib.domain.errors import BadRequestError, BadWeightsError, UnknownModelError
+from lib.domain.evidence import ProposalEvidence
 from lib.domain.sequences import SequenceSpec
 from lib.imaging.volume import Volume, read_label, read_volume
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
+from lib.loop.trust import trust_note
+from lib.loop.trust_fit import fit_trust
 from lib.nets.networks import Plan, build_network, save_weights
 from lib.registry.models import ModelFolder
 from tests.conftest import two_kidneys
@@ -29,11 +33,11 @@ def models(tmp_path: Path) -> ModelFolder:
 def write(models: ModelFolder) -> Write:
     """Weights of a small network that finds something everywhere."""
 
-    def write(code: str, version: str = "v1", plan_code: str = "") -> Path:
+    def write(code: str, version: str = "v1", plan_code: str = "", **notes: str) -> Path:
         torch.manual_seed(0)
         plan = Plan(code=plan_code or code, spacing_mm=(3.0, 3.0, 6.0), channels=(8, 16, 16))
         path = models.shipped / f"{code}.safetensors"
-        save_weights(path, build_network(plan).state_dict(), plan, {"version": version})
+        save_weights(path, build_network(plan).state_dict(), plan, {"version": version, **notes})
         return path
 
     return write
@@ -69,6 +73,22 @@ def test_the_reply_names_sequence_version_and_masses(models: ModelFolder, write:
     assert measured == set(reply["masses"][0]) or not reply["masses"]
     assert reply["kidneys_found"] == 0
     assert reply["searched"] == "the whole field of view"
+
+
+def test_a_proposal_that_is_expected_to_be_poor_is_flagged_in_the_reply(models: ModelFolder, write: Write) -> None:
+    sure = ProposalEvidence(masses=1, mass_ml=1.0, overlap=0.9, confidence=0.9, surest=0.9, doubt_ml=1.0)
+    model = fit_trust([(sure, 0.1), (replace(sure, masses=0), 0.1)], [])
+    image, _ = two_kidneys()
+    write("NP", trust=trust_note(replace(model, threshold=1.0)))
+    proposer = Proposer(models)
+    reply = proposer.propose(image, requested="NP").to_json()
+    assert reply["distrust"]
+    assert reply["distrust_reason"].startswith(f"expected mass Dice {reply['expected_dice']:.2f}, below 1.00: ")
+    write("NP", trust=trust_note(replace(model, threshold=0.0)))
+    reply = proposer.propose(image, requested="NP").to_json()
+    assert (reply["distrust"], reply["distrust_reason"]) == (False, "")
+    write("NP")
+    assert proposer.propose(image, requested="NP").to_json()["expected_dice"] is None
 
 
 def test_a_replaced_weight_file_serves_at_once(models: ModelFolder, write: Write) -> None:

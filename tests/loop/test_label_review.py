@@ -15,7 +15,7 @@ from lib.domain.records import LabelledImage
 from lib.imaging.volume import read_label, write_bytes
 from lib.loop.label_quality import LabelRule
 from lib.loop.label_review import LabelReviews, review_new, sorted_out
-from lib.loop.witnesses import Witness, lineage, witnesses_of
+from lib.loop.witnesses import Witness, lineage, patients_taught, witnesses_of
 from lib.registry.models import ModelFolder
 from lib.registry.versions import LabelUsed, SuspectedLabel, TrainingRun, VersionRecord, file_sha256, write_record
 from lib.store.cohort import CohortStore
@@ -132,13 +132,13 @@ def test_a_damaged_file_of_reviews_is_said(reviews: LabelReviews) -> None:
 def test_only_models_that_never_learned_from_the_patient_are_asked_the_proposing_one_first(
     cases: list[LabelledImage],
 ) -> None:
-    patient_of = {case.image_id: case.patient_id for case in cases}
     known = [NEW, OLD, OLDEST]
+    taught = patients_taught(known, cases)
     one, two, _ = cases
-    assert [found.version for found in witnesses_of(one, known, patient_of)] == ["v1", "v0"]
-    assert [found.version for found in witnesses_of(two, known, patient_of)] == ["v2", "v1"]
+    assert [found.version for found in witnesses_of(one, known, taught)] == ["v1", "v0"]
+    assert [found.version for found in witnesses_of(two, known, taught)] == ["v2", "v1"]
     proposed = replace(two, proposed_by="v0")
-    assert [found.version for found in witnesses_of(proposed, known, patient_of)] == ["v0", "v2"]
+    assert [found.version for found in witnesses_of(proposed, known, taught)] == ["v0", "v2"]
 
 
 def record(models: ModelFolder, version: str, before: str, images: list[str], source: str = "trained") -> None:

@@ -65,7 +65,7 @@ def test_each_shape_is_recorded_once_and_the_window_beforehand(tiny_weights: Loa
         return network
 
     network = network_with(tiny_weights).eval()
-    run = replaying_runner(network, (32, 32, 16), record)
+    run = replaying_runner(network, (1, 1, 32, 32, 16), record)
     assert recorded == [(32, 32, 16)]
     image = torch.randn(1, 1, 32, 32, 16)
     first, _, again = run(image), run(torch.randn(1, 1, 48, 32, 16)), run(image)
@@ -83,7 +83,7 @@ def test_a_network_that_cannot_be_recorded_runs_and_that_is_said_once(
         raise RuntimeError
 
     with caplog.at_level(logging.WARNING):
-        run = replaying_runner(network_with(tiny_weights).eval(), (32, 32, 16), refuse)
+        run = replaying_runner(network_with(tiny_weights).eval(), (1, 1, 32, 32, 16), refuse)
         assert torch.isfinite(run(torch.randn(1, 1, 48, 32, 16))).all()
     assert caplog.text.count("runs unrecorded") == 1
 

@@ -15,8 +15,8 @@ from lib.nets import trainee
 from lib.nets.cases import Batch, cut_batch, placed, read_cases
 from lib.nets.fit import fit
 from lib.nets.losses import partial_dice_ce
-from lib.nets.networks import Plan, build_network
-from lib.nets.trainee import FitSettings, Trainee, state_of
+from lib.nets.networks import LoadedWeights, Plan, build_network
+from lib.nets.trainee import FREEZABLE, FitSettings, Trainee, state_of
 
 Make = Callable[..., list[LabelledImage]]
 SETTINGS = FitSettings(epochs=1, steps_per_epoch=3, batch_size=4, device="cpu")
@@ -51,6 +51,29 @@ def test_when_half_a_batch_is_too_much_as_well_the_error_says_what_to_change(
     with pytest.raises(BadRequestError, match="smaller batch"):
         fit(make_cases(1), [], tiny_plan, SETTINGS)
     assert sizes == [4, 2]
+
+
+def test_what_is_frozen_stays_and_the_rest_learns(
+    make_cases: Make, tiny_plan: Plan, tiny_weights: LoadedWeights
+) -> None:
+    settings = replace(SETTINGS, batch_size=1, freeze="encoder")
+    result = fit(make_cases(1), [], tiny_plan, settings, start_from=tiny_weights)
+    frozen = FREEZABLE["encoder"]
+    changed = {name for name, tensor in result.state.items() if not torch.equal(tensor, tiny_weights.state[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith(frozen)]
+    assert any(name.startswith(frozen) for name in result.state)
+
+
+def test_every_part_that_can_be_frozen_is_part_of_the_network(tiny_plan: Plan) -> None:
+    names = [name for name, _ in build_network(tiny_plan).named_parameters()]
+    for prefix in (prefix for part in FREEZABLE.values() for prefix in part):
+        assert any(name.startswith(prefix) for name in names), prefix
+
+
+def test_freezing_what_there_is_not_is_refused(make_cases: Make, tiny_plan: Plan) -> None:
+    with pytest.raises(BadRequestError, match="encoder and bottleneck"):
+        fit(make_cases(1), [], tiny_plan, replace(SETTINGS, freeze="decoder"))
 
 
 def test_a_loss_that_is_not_finite_changes_no_weight(

@@ -12,12 +12,13 @@ import torch
 
 from lib.configs.settings import Settings
 from lib.configs.tasks import train_tasks
-from lib.domain.errors import BadImageError, BusyError, NotEnoughLabelsError, RenalError
+from lib.domain.errors import BadImageError, BusyError, NotEnoughLabelsError, RenalError, WorkerError
 from lib.imaging.volume import Volume, read_label, write_volume
 from lib.loop.splits import side_of
 from lib.nets.networks import Plan, build_network, save_weights
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.trainers import challenger
 from lib.trainers.sequence import SequenceTrain
 
 PATIENTS = [f"P{number}" for number in range(12)]
@@ -95,6 +96,18 @@ def test_a_label_file_that_was_damaged_on_disk(
     learner = next(patient for patient in PATIENTS if side_of(patient) == "train")
     store.label(f"{learner}_CP").path.write_bytes(b"\x1f\x8bnot a label any more")
     fails(settings, store, BadImageError, "not a NIfTI image")
+
+
+def test_a_lost_training_process(
+    settings: Settings, store: CohortStore, label_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*given: object, **_: object) -> None:
+        message = f"one of {given[3].processes} training processes was lost"  # type: ignore[attr-defined]
+        raise WorkerError(message)
+
+    labelled(store, label_of)
+    monkeypatch.setattr(challenger, "fit", lost)
+    fails(replace(settings, processes=2), store, WorkerError, "one of 2 training processes was lost")
 
 
 def test_labels_of_one_structure_train(

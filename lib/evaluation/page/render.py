@@ -39,16 +39,16 @@ def write_page(report: Report, files: Sequence[CaseFiles], folder: Path) -> Path
 
 def render_page(report: Report, files: Sequence[CaseFiles]) -> str:
     """One HTML document that asks for nothing outside itself; it is well-formed XML too."""
-    style = (_TEMPLATES / "report.css").read_text("utf-8")
+    style = page_style()
     failures = gallery(report, files)
     page = (
-        _templates()
+        page_templates()
         .get_template("report.html.j2")
         .render(
             report=report,
             lead=lead(report),
             style=Markup(style),  # noqa: S704 - our own file
-            policy=_policy(style),
+            policy=content_policy(style),
             results=result_tables,
             analysis=analysis_tables,
             records=record_tables,
@@ -63,9 +63,15 @@ def render_page(report: Report, files: Sequence[CaseFiles]) -> str:
     return printable(page)
 
 
-def _templates() -> Environment:
+def page_style() -> str:
+    """The style sheet of a report, for screen, phone and paper."""
+    return (_TEMPLATES / "report.css").read_text("utf-8")
+
+
+def page_templates(*folders: Path) -> Environment:
+    """Templates of some folders, and those of this page, whose macros and style others use as well."""
     return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -74,7 +80,7 @@ def _templates() -> Environment:
     )
 
 
-def _policy(style: str) -> str:
+def content_policy(style: str) -> str:
     """Content policy that allows what is in the page and nothing else: no script, no request, one style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

@@ -23,9 +23,9 @@ from lib.web.parameters import checked, json_object, without
 from lib.web.table import Lanes
 from lib.web.uploads import RequestFolder
 
-OURS = ("model", "image", "image_info", "upload", "label", "session", "file")  # a client may not set these
+OURS = ("model", "image", "image_info", "upload", "label_file", "session", "file")  # a client may not set these
 KINDS: dict[str, type] = {
-    **dict.fromkeys(("label_tag", "result_extension", "sequence"), str),
+    **dict.fromkeys(("label_tag", "result_extension", "sequence", "label", "start"), str),
     **dict.fromkeys(("save_label", "propagate"), bool),
 }
 
@@ -80,7 +80,7 @@ def _kept(folder: RequestFolder, file: UploadFile | None, label: UploadFile | No
     if file:
         kept |= {"image": str(folder.keep(file, "image")), "upload": True}
     if label:
-        kept["label"] = str(folder.keep(label, "label"))
+        kept["label_file"] = str(folder.keep(label, "label"))
     return kept
 
 

@@ -11,9 +11,11 @@ from fastapi.responses import JSONResponse
 from monailabel.endpoints import batch_infer, train
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
+from lib.configs.tasks import task_name
 from lib.domain.errors import BadRequestError
 from lib.domain.sequences import SEQUENCES
 from lib.loop.decisions import read_decisions
+from lib.loop.requests import ask
 from lib.web.door import TheDoor, TheUser
 from lib.web.parameters import only
 
@@ -63,12 +65,22 @@ def decisions(door: TheDoor) -> JSONResponse:
 
 
 def start(
-    door: TheDoor, model: str, params: dict[str, Any] | None = None, run_sync: bool = False, enqueue: bool = False
+    door: TheDoor,
+    user: TheUser,
+    model: str,
+    params: dict[str, Any] | None = None,
+    run_sync: bool = False,
+    enqueue: bool = False,
 ) -> JSONResponse:
-    """Train one sequence's model."""
+    """Train one sequence's model now; with ``enqueue`` as soon as the policy finds a device, through restarts."""
     _in_background(run_sync)
     door.app.bundle_path(model)
-    return _shown(train.run_model(model, _options(params, model), False, enqueue))
+    options, code = _options(params, model), next((code for code in SEQUENCES if task_name(code) == model), "")
+    if not (enqueue and code and door.app.retraining):
+        return _shown(train.run_model(model, options, False, enqueue))
+    request = ask(Path(door.app.settings.live), code, who=user.name or "an admin", options=options)
+    door.app.retraining.soon()
+    return JSONResponse({"status": "QUEUED", "request": {"model": model, **options}, "start_ts": request.at})
 
 
 def start_all(door: TheDoor, params: dict[str, Any] | None = None, run_sync: bool = False) -> JSONResponse:

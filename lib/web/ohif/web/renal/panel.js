@@ -66,7 +66,7 @@ class RenalPanel extends HTMLElement {
         this.drawn,
         el('div.r-row', {}, button('submit', 'Submit', 'Ctrl ⏎', () => this.submit(), 'button.primary'),
           button('next', 'Next', 'N', () => this.next()), button('skip', 'Skip …', 'K', () => this.skip()))),
-      el('details', {}, el('summary', {}, 'All shortcuts'), shortcuts.list())
+      el('details', {}, el('summary', {}, 'All shortcuts, order of cases'), this.order(), shortcuts.list())
     );
     this.show();
   }
@@ -77,6 +77,14 @@ class RenalPanel extends HTMLElement {
     colour.style.backgroundColor = `rgb(${row.colour.join(',')})`;
     return el('button', { type: 'button', role: 'radio', 'aria-checked': String(row === this.structure), id: `renal-structure-${row.name}`,
       title: `${row.title} (${number})`, onclick: () => this.run(() => this.choose(row)) }, colour, row.name, el('kbd', {}, number));
+  }
+
+  /** In which order cases come. */
+  order() {
+    const options = (cases.current?.strategies ?? []).map(row => el('option', { value: row.name }, row.title));
+    const list = el('select', { id: 'renal-order', onchange: () => server.chooseStrategy(list.value) }, options);
+    server.strategy().then(name => (list.value = name), () => {});
+    return el('label.r-row', {}, 'Next case:', list);
   }
 
   // ---- what happens ------------------------------------------------------------------------------------------------
@@ -197,8 +205,10 @@ class RenalPanel extends HTMLElement {
     await viewer.labelmap(place);
     const { entry } = place;
     const slices = viewer.read(place);
-    if (!hasVoxels(slices) && !(await this.agreed('Submit an empty label?', 'It says: there is no mass in this image.', 'No mass: submit'))) return;
-    const structures = [...this.drawn.querySelectorAll('input:checked')].map(box => box.name);
+    const empty = !hasVoxels(slices);
+    if (empty && !(await this.agreed('Submit an empty label?', 'It says: there is no mass in this image.', 'No mass: submit'))) return;
+    const ticked = [...this.drawn.querySelectorAll('input:checked')].map(box => box.name);
+    const structures = empty ? ['mass'] : ticked; // nothing drawn says nothing about the kidneys
     const minutes = Math.round((Date.now() - entry.since) / 6000) / 10;
     const told = { structures, minutes, ...(entry.told ? { model_version: entry.told.model_version } : {}) };
     const { masses } = await server.submit(entry.image, slices, told);
@@ -325,7 +335,7 @@ function aboutProposal(entry) {
   if (!told) return [];
   const facts = [`Model ${told.model_version}`, told.sequence?.code && told.sequence.code !== entry.sequence ? `taken for ${told.sequence.code}` : ''];
   if (told.expected_dice !== undefined && told.expected_dice !== null) facts.push(`expected Dice ${Number(told.expected_dice).toFixed(2)}`);
-  if (told.propagated_from) facts.push(`carried over from ${told.propagated_from}`);
+  if (told.propagated_from) facts.push(`carried over from the label of ${told.propagated_from}`);
   const flag = told.distrust ? el('p.warning', { role: 'alert', id: 'renal-distrust' }, el('b', {}, 'Look twice: '), told.distrust_reason || 'the server does not trust this proposal.') : null;
   return [flag, el('p.quiet', { id: 'renal-proposal' }, facts.filter(Boolean).join(' · '))].filter(Boolean);
 }

@@ -10,7 +10,7 @@ export const seriesOf = () => [...new Set((current?.images ?? []).map(image => i
 export function protocol() {
   const series = seriesOf();
   const count = Math.max(series.length, 1);
-  const columns = Math.min(count, MOST_COLUMNS);
+  const columns = count === 4 ? 2 : Math.min(count, MOST_COLUMNS);
   const viewportOptions = {
     viewportType: 'stack',
     toolGroupId: 'default',

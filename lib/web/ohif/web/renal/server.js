@@ -56,7 +56,13 @@ function browserId() {
 }
 
 const at = (path, query) => `${path}?${new URLSearchParams(query)}`;
-export const strategy = () => localStorage.getItem(STRATEGY) ?? 'coverage';
+
+/** Name of the order in which cases come: the reader's choice, else the server's first. */
+export async function strategy() {
+  const names = Object.keys((await (await ask('/info/')).json()).strategies);
+  const chosen = localStorage.getItem(STRATEGY);
+  return names.includes(chosen) ? chosen : names[0];
+}
 export const chooseStrategy = name => localStorage.setItem(STRATEGY, name);
 
 export const caseOf = async query => (await ask(at('/viewer/case', query))).json();
@@ -80,7 +86,7 @@ export async function refine(image, slices, clicks) {
 async function sample(wanted) {
   const body = JSON.stringify({ client_id: browserId(), ...wanted });
   const headers = { 'Content-Type': 'application/json' };
-  const reply = await ask(`/activelearning/${encodeURIComponent(strategy())}`, { method: 'POST', headers, body });
+  const reply = await ask(`/activelearning/${encodeURIComponent(await strategy())}`, { method: 'POST', headers, body });
   return reply.json();
 }
 
