@@ -205,8 +205,10 @@ class RenalPanel extends HTMLElement {
     await viewer.labelmap(place);
     const { entry } = place;
     const slices = viewer.read(place);
-    if (!hasVoxels(slices) && !(await this.agreed('Submit an empty label?', 'It says: there is no mass in this image.', 'No mass: submit'))) return;
-    const structures = [...this.drawn.querySelectorAll('input:checked')].map(box => box.name);
+    const empty = !hasVoxels(slices);
+    if (empty && !(await this.agreed('Submit an empty label?', 'It says: there is no mass in this image.', 'No mass: submit'))) return;
+    const ticked = [...this.drawn.querySelectorAll('input:checked')].map(box => box.name);
+    const structures = empty ? ['mass'] : ticked; // nothing drawn says nothing about the kidneys
     const minutes = Math.round((Date.now() - entry.since) / 6000) / 10;
     const told = { structures, minutes, ...(entry.told ? { model_version: entry.told.model_version } : {}) };
     const { masses } = await server.submit(entry.image, slices, told);
