@@ -9,6 +9,7 @@ answered for and not there at the end; measured: latencies, and the server's mem
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
@@ -28,9 +29,11 @@ from requests_toolbelt import MultipartDecoder
 
 from benchmarks.server import running
 from lib.domain.cohort import COHORT_TABLE, format_cohort, image_id_of, read_cohort
+from lib.domain.sequences import SEQUENCES
 from lib.phantom.cohort import SMALL_SIZE, generate_cohort
 
 MADE, SEED = 4, 11
+READY_S = 600
 EVERY_S, WARM_UP = 2.0, 0.3  # of the memory's samples; share of the time
 STEPS = ("next", "infer", "save")
 
@@ -55,6 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         studies = cohort(Path(folder), given.patients)
         with running(studies) as (url, process, _):
+            warm_up(url, studies)
             print(json.dumps(measure(url, process, given.annotators, given.minutes * 60), indent=1))
 
 
@@ -73,6 +77,18 @@ def cohort(folder: Path, patients: int) -> Path:
                 rows.append(replace(record, image_id=image_id, patient_id=patient))
     (studies / COHORT_TABLE).write_text(format_cohort(rows))
     return studies
+
+
+def warm_up(url: str, studies: Path) -> None:
+    """Wait for the server, however busy the machine is, and let it load every network."""
+    for _ in range(READY_S):
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(f"{url}/readyz", timeout=READY_S).ok:
+                break
+        time.sleep(1)
+    for record in read_cohort(studies)[: len(SEQUENCES)]:
+        address = f"{url}/infer/segment_auto?image={record.image_id}&output=json"
+        requests.post(address, timeout=READY_S).raise_for_status()
 
 
 def measure(url: str, process: psutil.Process, annotators: int, seconds: float) -> dict[str, object]:
@@ -136,6 +152,7 @@ def asked(
         answer = http.request(method, address, timeout=300, **body)
     except requests.RequestException as error:
         seen.errors[f"{step}: {type(error).__name__}"] += 1
+        time.sleep(1)
         return None
     seen.seconds[step].append(time.monotonic() - began)
     if not answer.ok:

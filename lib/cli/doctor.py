@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from lib.cli.report import JsonFlag, report
+from lib.configs.archive import ArchiveSettings, is_web
 from lib.configs.settings import APP_FOLDER, Settings
 from lib.domain.errors import RenalError
 from lib.domain.sequences import SEQUENCES
@@ -38,21 +39,24 @@ class Finding:
 
 
 def doctor(
-    studies: Annotated[Path | None, typer.Option(help="Cohort folder that the server works on.")] = None,
+    studies: Annotated[str | None, typer.Option(help="Cohort folder or PACS that the server works on.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Check Python, packages, device, weights, disk and, when given, a cohort folder; exit code 1 if one fails."""
-    settings = Settings.from_conf({})
+    """Check Python, packages, device, weights, disk and, when given, a cohort or PACS; exit code 1 if one fails."""
+    settings, web = Settings.from_conf({}), bool(studies and is_web(studies))
+    folder = Path(studies) if studies and not web else None
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": _python,
         "packages": _packages,
         "device": lambda: _device(settings),
         "weights": lambda: _weights(settings),
-        "disk": lambda: _disk(settings, studies),
+        "disk": lambda: _disk(settings, folder),
     }
-    if studies is not None:
-        checks["cohort"] = lambda: _cohort(studies, settings)
-        checks["quality"] = lambda: _quality(studies, settings)
+    if folder is not None:
+        checks["cohort"] = lambda: _cohort(folder, settings)
+        checks["quality"] = lambda: _quality(folder, settings)
+    if studies and web:
+        checks["pacs"] = lambda: _pacs(studies)
     findings = [finding for name, check in checks.items() for finding in _safely(name, check)]
     failed = sum(finding.state == "failed" for finding in findings)
     if json_:
@@ -192,6 +196,20 @@ def _cohort(studies: Path, settings: Settings) -> Iterator[Finding]:
     finally:
         store.close()
     yield Finding(check="cohort", state="ok", seen=", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+def _pacs(url: str) -> Iterator[Finding]:
+    from lib.pacs.archive import Archive
+
+    archive = Archive(ArchiveSettings.from_conf({}).address(url))
+    try:
+        series = archive.series("MR")
+    finally:
+        archive.close()
+    studies = len({one.study_uid for one in series})
+    advice = "" if series else "none is on the work list then: look at the setting pacs_query"
+    state: Literal["ok", "warning"] = "ok" if series else "warning"
+    yield Finding(check="pacs", state=state, seen=f"answers; {len(series)} MR series, {studies} studies", advice=advice)
 
 
 def _quality(studies: Path, settings: Settings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from lib.cli import doctor
 from lib.cli.app import app
+from tests.orthanc import needs_orthanc, orthanc
 
 PINNED = doctor.pinned
 
@@ -66,3 +67,19 @@ def test_a_cohort_that_is_no_folder_fails(tmp_path: Path) -> None:
 def test_pins_are_read_without_their_reasons_and_what_is_no_pin_is_passed_over() -> None:
     text = "# a note\ntorch==2.13.0  # both builds\nitk-core==5.4.7\n\n-r other.txt\nnumpy>=1\n"
     assert PINNED(text) == {"torch": "2.13.0", "itk-core": "5.4.7"}
+
+
+def test_a_pacs_that_cannot_be_reached_fails_and_the_others_are_checked_all_the_same() -> None:
+    code, found = asked("--studies", "http://127.0.0.1:9/dicom-web")
+    assert code == 1
+    assert "cannot be reached" in found["pacs"][0]["seen"]
+    assert "cohort" not in found
+    assert found["python"][0]["state"] == "ok"
+
+
+@needs_orthanc
+def test_a_pacs_that_answers_passes(tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc") as pacs:
+        code, found = asked("--studies", pacs.url)
+    assert code == 0
+    assert found["pacs"][0]["seen"] == "answers; 0 MR series, 0 studies"
