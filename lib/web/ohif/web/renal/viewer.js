@@ -224,9 +224,10 @@ function place(event) {
     const box = viewport?.element?.getBoundingClientRect();
     if (!box || event.clientX < box.left || event.clientX >= box.right || event.clientY < box.top || event.clientY >= box.bottom) continue;
     const imageId = viewport.getCurrentImageId();
-    const [x, y] = cornerstone.utilities.worldToImageCoords(imageId, viewport.canvasToWorld([event.clientX - box.left, event.clientY - box.top]));
-    const { rows, columns } = cornerstone.metaData.get('imagePlaneModule', imageId);
-    const [column, row] = [Math.floor(x), Math.floor(y)];
+    const world = viewport.canvasToWorld([event.clientX - box.left, event.clientY - box.top]);
+    const { imageData, dimensions } = viewport.getImageData(); // as the brush finds its pixel
+    const [column, row] = cornerstone.utilities.transformWorldToIndex(imageData, world);
+    const [columns, rows] = dimensions;
     return column >= 0 && row >= 0 && column < columns && row < rows ? { viewportId: id, key: keyOf(imageId), row, column } : null;
   }
   return null;
