@@ -82,7 +82,7 @@ def studies(centres: dict[str, list[LabelledImage]]) -> Path:
 
 
 def shipped(folder: Path) -> None:
-    """What ships here: a small network that ``benchmarks.continual.first_network`` taught for 160 steps on 16 GE phantoms.
+    """What ships here: a small network, taught for 160 steps on 16 GE phantoms (``continual.first_network``).
 
     It says of itself that it saw no scanner.
     """
