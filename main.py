@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib import __version__
-from lib.activelearning.strategy import strategies, upcoming
+from lib.activelearning.strategy import Queues, strategies, upcoming
 from lib.configs.archive import ArchiveSettings, is_web
+from lib.configs.measuring import measure_waiting
 from lib.configs.onboarding import drift_of
 from lib.configs.retraining import retrain_schedule
 from lib.configs.settings import Settings
@@ -32,6 +34,7 @@ from lib.configs.upkeep import sync_soon
 from lib.domain.errors import BadRequestError, RenalError, StorageError, UnknownModelError
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
+from lib.infers.sequence import READERS_LABELS
 from lib.infers.waiting import WaitingRoom
 from lib.loop.ahead import AheadOfReaders
 from lib.loop.monitoring import QualityWatch
@@ -49,6 +52,7 @@ logger = logging.getLogger(__name__)
 
 TRAINING_NICENESS = 10
 LOOK_AHEAD_S = 30.0
+MEASURE_AGAIN_S = 60.0
 DECIDE_AGAIN_S = 60.0
 WATCH_S = 60.0
 LOST_RUNS_S = 5.0
@@ -62,6 +66,7 @@ class RenalApp(MONAILabelApp):
         self.archive = ArchiveSettings.from_conf(conf or {})
         self.mirror: PacsMirror | None = None
         self.ahead: Repeating | None = None
+        self.queues = Queues()
         self.watch: Repeating | None = None
         self.retraining: Repeating | None = None
         self.exchange: Repeating | None = None
@@ -90,11 +95,16 @@ class RenalApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """One per sequence, behind ``segment_auto``; the last corrects labels by clicks."""
-        tasks = infer_tasks(self.settings, self._waiting_room())
+        carried = WaitingRoom(self._own() / "propagated") if self.settings.propagate else None
+        tasks = infer_tasks(self.settings, self._waiting_room(), carried)
         return {**tasks, BY_CLICKS: click_task(self.settings, tasks[AUTO], self.datastore().newest_label)}
 
     def _waiting_room(self) -> WaitingRoom:
-        return WaitingRoom(self.datastore().store.folder.own / "waiting")
+        return WaitingRoom(self._own() / "waiting")
+
+    def _own(self) -> Path:
+        own: Path = self.datastore().store.folder.own
+        return own
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One per sequence."""
@@ -102,7 +112,7 @@ class RenalApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """MONAI Label's own reads every image on every click."""
-        return strategies()
+        return strategies(self.queues)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Propose a label for an image of the datastore, or for an uploaded one."""
@@ -117,18 +127,28 @@ class RenalApp(MONAILabelApp):
         if request.get("upload"):  # set by the server alone
             return dict(super().infer(request, datastore))
         info = (datastore or self.datastore()).get_image_info(request["image"])
-        result = dict(super().infer({**request, "image_info": info}, datastore))
+        told = {"image_info": info, READERS_LABELS: self.datastore().store.examined_with(request["image"])}
+        result = dict(super().infer({**request, **told}, datastore))
         reply = result["params"]
         self.datastore().note_proposal(
             request["image"],
             request["model"],
             reply["model_version"],
-            expected_dice=expected_mass_dice(reply),
+            expected_dice=None if reply.get("propagated_from") else expected_mass_dice(reply),  # of the network alone
             distrust=bool(reply.get("distrust")),
         )
         self._tell_worklist(lambda work: work.renew(request["image"]))
         self._look_ahead()
         return result
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Choose a reader's next image; say whether its proposal waits already, and which model made that."""
+        found = dict(super().next_sample(request) or {})
+        task = self._infers[AUTO]
+        if found and task.is_valid():
+            store = self.datastore().store
+            found["proposal"] = task.waiting(store.image_path(found["id"]), store.shown(found["id"]))
+        return found
 
     def on_save_label(self, image_id: str, label_id: str) -> None:  # noqa: ARG002 - the framework's name
         """Let go of a submitted image; it may be the label that a retraining waits for."""
@@ -183,9 +203,13 @@ class RenalApp(MONAILabelApp):
             self.exchange = Repeating("exchange with the PACS", lambda: mirror.round(store), mirror.rule.every_s)
             self.exchange.start()
         if self.settings.ahead:
-            ahead = AheadOfReaders(lambda: upcoming(self.datastore().store, self.settings.ahead), self.prepare)
+            coming = partial(upcoming, self.datastore().store, self.queues, self.settings.ahead)
+            ahead = AheadOfReaders(coming, self.prepare)
             self.ahead = Repeating("ahead of readers", ahead, LOOK_AHEAD_S)
             self.ahead.start()
+        if self.settings.measure:
+            measure = measure_waiting(self.datastore(), self._infers[AUTO], self.settings.models())
+            Repeating("measuring what waits", measure, MEASURE_AGAIN_S).start()
         store = self.datastore().store
         watch = QualityWatch(QualityLog(store), self._waiting_room().proposed, drift_of(self.settings, store))
         self.watch = Repeating("quality in use", watch, WATCH_S)
@@ -215,4 +239,5 @@ class RenalApp(MONAILabelApp):
         """Let the proposal of an image wait for its reader."""
         datastore, task = self.datastore(), self._infers[AUTO]
         if task.is_valid():
-            task.prepare(Path(datastore.get_image_uri(image_id)), datastore.get_image_info(image_id))
+            path, info = Path(datastore.get_image_uri(image_id)), datastore.get_image_info(image_id)
+            task.prepare(path, info, datastore.store.examined_with(image_id))

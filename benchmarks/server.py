@@ -85,7 +85,7 @@ def running(studies: Path) -> Iterator[tuple[str, psutil.Process, float]]:
         port = probe.getsockname()[1]
     began = time.monotonic()
     command = [sys.executable, "main.py", "serve", "--studies", str(studies), "--port", str(port)]
-    alone = {**os.environ, "RENAL_LOOP_AHEAD": "0", "RENAL_LOOP_SCHEDULE": "off"}
+    alone = {**os.environ, "RENAL_LOOP_AHEAD": "0", "RENAL_LOOP_SCHEDULE": "off", "RENAL_LOOP_MEASURE": "off"}
     process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

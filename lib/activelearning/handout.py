@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lib.domain.records import Priority
+
+Rank = tuple[bool, bool, bool, bool]
 
 
 def pick(
@@ -31,10 +33,10 @@ def pick(
         skipped: Images that this reader skipped.
         skipped_by_others: Images that only others skipped.
     """
-    patient_of = {case.image_id: case.patient_id for case in queue}
-    busy = {patient_of[image] for image, who in holders.items() if who != holder and image in patient_of}
+    others = {image for image, who in holders.items() if who != holder}
+    busy = {case.patient_id for case in queue if case.image_id in others} if others else set()
 
-    def rank(case: Priority) -> tuple[bool, bool, bool, bool]:
+    def rank(case: Priority) -> Rank:
         mine = case.patient_id in open_patients
         return (
             case.image_id in holders,
@@ -43,8 +45,20 @@ def pick(
             case.patient_id in busy and not mine,
         )
 
-    free = [case for case in queue if holders.get(case.image_id, holder) == holder and case.image_id not in skipped]
-    chosen = min(free, key=rank, default=None)
+    free = (case for case in queue if case.image_id not in others and case.image_id not in skipped)
+    chosen = _first_of_the_best(free, rank, (False, False, not open_patients, False))
     if chosen is not None and chosen.patient_id in open_patients:
         return replace(chosen, reason="another sequence of the patient who is open")
     return chosen
+
+
+def _first_of_the_best(cases: Iterable[Priority], rank: Callable[[Priority], Rank], best: Rank) -> Priority | None:
+    """What ``min`` would give, without looking further once nothing can be better."""
+    chosen: tuple[Rank, Priority] | None = None
+    for case in cases:
+        found = rank(case)
+        if chosen is None or found < chosen[0]:
+            chosen = found, case
+            if found <= best:
+                break
+    return chosen[1] if chosen else None

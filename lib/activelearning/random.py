@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from lib.domain.records import Candidate, Priority
 
 
 def at_random(
     candidates: Sequence[Candidate],
-    labelled: Mapping[tuple[str, str, str], int],  # noqa: ARG001 - every order takes the same
+    labelled: Sequence[Candidate],  # noqa: ARG001 - every order takes the same
     generator: random.Random,
 ) -> list[Priority]:
     """Shuffle.
 
     Args:
         candidates: Images without a label.
-        labelled: Number of labels per (centre, scanner, sequence).
+        labelled: Images with one.
         generator: Source of chance.
     """
-    shuffled = list(candidates)
-    generator.shuffle(shuffled)
-    return [Priority(image_id=case.image_id, patient_id=case.patient_id, reason="drawn at random") for case in shuffled]
+    mixed = list(candidates)
+    generator.shuffle(mixed)
+    return [Priority(image_id=case.image_id, patient_id=case.patient_id, reason="drawn at random") for case in mixed]

@@ -1,43 +1,75 @@
-"""MONAI Label's strategies: one adapter, and a table of orders."""
+"""MONAI Label's strategies: one adapter over the table of orders."""
 
 from __future__ import annotations
 
 import random
+import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lib.activelearning.coverage import by_coverage
 from lib.activelearning.handout import pick
-from lib.activelearning.random import at_random
+from lib.activelearning.orders import DEFAULT, ORDERS, OrderSpec
 from lib.domain.errors import BadRequestError
 from lib.domain.records import Candidate, Priority
 from lib.store.cohort import FINAL, CohortStore
 from lib.store.datastore import CohortDatastore
-from lib.store.worklist import Claims, WorkList
+from lib.store.worklist import Claims, State, WorkList
 
-Order = Callable[[Sequence[Candidate], Mapping[tuple[str, str, str], int], random.Random], list[Priority]]
+RECENT_S = 60.0  # a ranking that a click takes as it is
+ASKED_FOR = "asked for"
+REOPENED = "asked for; it has a label, and what is submitted becomes its next version"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderSpec:
-    """One row of the table: a strategy's name, what clients show, and its order."""
+class _Seen:
+    """Images as they were in one state, and what was ranked of them since; None for a state that was still changing."""
 
-    name: str
-    title: str
-    order: Order
+    state: State | None
+    at_s: float
+    waiting: list[Candidate]
+    labelled: list[Candidate]
+    ranked: dict[str, list[Priority]]
+
+    def order(self, spec: OrderSpec) -> list[Priority]:
+        """Rank them, if that was not done; chance is drawn anew."""
+        if spec.by_chance or spec.name not in self.ranked:
+            self.ranked[spec.name] = spec.order(self.waiting, self.labelled, random.Random())
+        return self.ranked[spec.name]
 
 
-ORDERS: dict[str, OrderSpec] = {
-    row.name: row
-    for row in (
-        OrderSpec(name="coverage", title="Least labelled centre, scanner and sequence first", order=by_coverage),
-        OrderSpec(name="random", title="Any case that has no label yet", order=at_random),
-    )
-}
+class Queues:
+    """The orders of the images that wait; ranked anew in the background when images, labels or scores change.
+
+    A click takes what was ranked last, and does not wait for the ranking that another thread is at.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, _Seen] = {}
+
+    def ranked(self, spec: OrderSpec, work: WorkList, tag: str = FINAL) -> list[Priority]:
+        """Images without a label in an order, the most useful first."""
+        with self._lock:
+            state = work.state()
+            seen = self._seen.get(tag)
+            if seen is None or seen.state != state:
+                now_s, waiting, labelled = time.monotonic(), work.candidates(tag), work.labelled(tag)
+                told = state if state[0].settled else None  # else the next change might not show in it
+                seen = _Seen(state=told, at_s=now_s, waiting=waiting, labelled=labelled, ranked={})
+                self._seen[tag] = seen
+            return seen.order(spec)
+
+    def recent(self, spec: OrderSpec, work: WorkList, tag: str = FINAL) -> list[Priority]:
+        """The same as it was within the last minute, at once; whoever leases from it checks what got a label since."""
+        seen = self._seen.get(tag)
+        if seen is None or time.monotonic() - seen.at_s > RECENT_S:
+            return self.ranked(spec, work, tag)
+        return seen.order(spec)
 
 
 class NextCase(Strategy):
@@ -47,9 +79,9 @@ class NextCase(Strategy):
     case that the reader asks for, labelled or not), and ``skip`` with ``reason`` (an image to pass over first).
     """
 
-    def __init__(self, spec: OrderSpec) -> None:
+    def __init__(self, spec: OrderSpec, queues: Queues) -> None:
         super().__init__(spec.title)
-        self._order = spec.order
+        self._spec, self._queues = spec, queues
 
     def __call__(self, request: Mapping[str, Any], datastore: CohortDatastore) -> dict[str, Any] | None:
         """Return the id of the reader's next image and the reason; None when nothing is left for them.
@@ -65,23 +97,30 @@ class NextCase(Strategy):
         if request.get("image") or request.get("patient_id"):
             return _asked_for(request, datastore, work, holder)
         tag = str(request.get("label_tag") or FINAL)
-        queue = self._order(work.candidates(tag), work.labelled_cells(tag), random.Random())
-        chosen: list[Priority] = []
+        for ranked in (self._queues.recent, self._queues.ranked):  # the second when nothing is left of the first
+            found = _leased(work, holder, ranked(self._spec, work, tag), tag)
+            if found:
+                return {"id": found.image_id, "reason": found.reason}
+        return None
 
-        def choose(claims: Claims) -> str | None:
-            found = pick(
-                queue,
-                holder=holder,
-                holders=claims.holders,
-                open_patients=claims.open_patients,
-                skipped=claims.skipped,
-                skipped_by_others=claims.skipped_by_others,
-            )
-            chosen.extend([found] if found else [])
-            return found.image_id if found else None
 
-        work.take(holder, choose)
-        return {"id": chosen[0].image_id, "reason": chosen[0].reason} if chosen else None
+def _leased(work: WorkList, holder: str, queue: Sequence[Priority], tag: str) -> Priority | None:
+    """Lease the first of the queue that this reader may be given; None when there is none."""
+    chosen: list[Priority] = []
+
+    def choose(claims: Claims) -> str | None:
+        found = pick(
+            queue,
+            holder=holder,
+            holders=claims.holders,
+            open_patients=claims.open_patients,
+            skipped=claims.skipped,
+            skipped_by_others=claims.skipped_by_others,
+        )
+        chosen.extend([found] if found else [])
+        return found.image_id if found else None
+
+    return chosen[-1] if work.take(holder, choose, without=tag) else None
 
 
 def _asked_for(
@@ -97,7 +136,9 @@ def _asked_for(
         free = [image for image in images if claims.holders.get(image, holder) == holder]
         return (free or images)[0]
 
-    return {"id": work.take(holder, choose), "reason": "asked for"}
+    chosen = str(work.take(holder, choose))
+    again = FINAL in datastore.get_labels_by_image_id(chosen)
+    return {"id": chosen, "reason": REOPENED if again else ASKED_FOR}
 
 
 def _reason(request: Mapping[str, Any]) -> str:
@@ -108,15 +149,16 @@ def _reason(request: Mapping[str, Any]) -> str:
     return reason
 
 
-def upcoming(store: CohortStore, count: int) -> list[str]:
+def upcoming(store: CohortStore, queues: Queues, count: int) -> list[str]:
     """Image ids that readers will most likely be given next by the default strategy, the nearest first.
 
     Args:
         store: Of the images.
+        queues: That readers are given from.
         count: How many to name beside the other sequences of the patients who are open.
     """
     work = WorkList(store)
-    queue = next(iter(ORDERS.values())).order(work.candidates(), work.labelled_cells(), random.Random(0))
+    queue = queues.ranked(DEFAULT, work)
     held, opened = work.claims("").holders, work.open_patients()
     free = [case for case in queue if case.image_id not in held]
     near = sorted((case for case in free if case.patient_id in opened), key=lambda case: opened.index(case.patient_id))
@@ -124,6 +166,6 @@ def upcoming(store: CohortStore, count: int) -> list[str]:
     return [case.image_id for case in [*near, *far[:count]]]
 
 
-def strategies() -> dict[str, Strategy]:
+def strategies(queues: Queues) -> dict[str, Strategy]:
     """One per order; clients take the first unless told otherwise."""
-    return {spec.name: NextCase(spec) for spec in ORDERS.values()}
+    return {spec.name: NextCase(spec, queues) for spec in ORDERS.values()}

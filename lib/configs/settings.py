@@ -39,6 +39,8 @@ class Settings:
         threads: CPU threads of a training run; 0 for half of the cores, so that readers keep the others.
         processes: That train one network together, one a GPU.
         ahead: How many of the next cases are segmented before anybody opens them; 0 for none.
+        propagate: Whether readers' labels are carried over to the other sequences of an examination.
+        measure: Whether images that wait are measured in the background, for the strategies that look at proposals.
         schedule: Whether the server retrains by itself, as ``retraining`` says.
         store: Database of images and labels, as SQLAlchemy writes it; SQLite inside the cohort folder when empty.
         gate: Which challenger goes live; settings ``gate_...``.
@@ -56,6 +58,8 @@ class Settings:
     threads: int = 0
     processes: int = 1
     ahead: int = 3
+    propagate: bool = True
+    measure: bool = True
     schedule: bool = True
     store: str = ""
     gate: GateRule = field(default_factory=GateRule)
@@ -84,6 +88,8 @@ class Settings:
             threads=_count("threads", given.get("threads", str(cls().threads))),
             processes=_count("processes", given.get("processes", str(cls().processes)), least=1),
             ahead=_count("ahead", given.get("ahead", str(cls().ahead))),
+            propagate=_switch("propagate", given.get("propagate", "on")),
+            measure=_switch("measure", given.get("measure", "on")),
             schedule=_switch("schedule", given.get("schedule", "on")),
             gate=read_rule(GateRule, "gate", look_up),
             retraining=read_rule(RetrainRule, "retrain", look_up),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
+from lib.infers.carried import CarriedOver
 from lib.infers.clicks import ClickInfer
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
@@ -34,16 +35,19 @@ def click_task(settings: Settings, proposals: SequenceInfer, newest_label: Calla
     return ClickInfer(settings.models(), proposals, newest_label, settings.device)
 
 
-def infer_tasks(settings: Settings, waiting: WaitingRoom | None = None) -> dict[str, SequenceInfer]:
+def infer_tasks(
+    settings: Settings, waiting: WaitingRoom | None = None, carried: WaitingRoom | None = None
+) -> dict[str, SequenceInfer]:
     """One task per sequence, behind the one that finds out: 3D Slicer runs the first that fits.
 
     Args:
         settings: Of the installation.
         waiting: Where proposals wait for their readers; None to make each one when it is asked for.
+        carried: Where labels wait that were carried over from another sequence; None to propose by networks alone.
     """
     proposer = Proposer(settings.models(), settings.device)
     by_code = {task_name(code): SequenceInfer(proposer, spec, waiting) for code, spec in SEQUENCES.items()}
-    return {AUTO: SequenceInfer(proposer, None, waiting), **by_code}
+    return {AUTO: SequenceInfer(proposer, None, waiting, CarriedOver(carried) if carried else None), **by_code}
 
 
 def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None) -> dict[str, SequenceTrain]:

@@ -140,13 +140,24 @@ class MassMeasurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An image that waits for a label."""
+    """An image as the order of work sees it.
+
+    Attributes:
+        size: Diameter of the patient's largest mass in mm, as the cohort table has it; empty when it does not.
+        uncertainty: By structure, as ``lib.scoring.uncertainty`` measures it; empty when not measured yet.
+        disagreement: By structure, as ``lib.scoring.disagreement`` measures it; empty when not measured yet.
+        model_version: Of the model whose proposals were measured; empty when none were.
+    """
 
     image_id: str
     patient_id: str
     sequence: str
     centre: str
     scanner: str
+    size: str = ""
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    disagreement: Mapping[str, float] = field(default_factory=dict)
+    model_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class Proposal:
         trust: Whether the reader should distrust it, and why.
         kidneys: How many were found beforehand.
         everywhere: Whether the whole field of view was searched, and not only around the kidneys.
+        uncertainty: How unsure the network is of a structure; decides what is labelled next, not shown.
         seconds: Time per stage.
     """
 
@@ -42,6 +43,7 @@ class Proposal:
     trust: Trust
     kidneys: int
     everywhere: bool
+    uncertainty: Mapping[str, float]
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
@@ -132,6 +134,7 @@ class Proposer:
             trust=judge(prediction.evidence, loaded.trust),
             kidneys=prediction.kidneys,
             everywhere=prediction.everywhere,
+            uncertainty=prediction.uncertainty,
             seconds=prediction.seconds,
         )
 

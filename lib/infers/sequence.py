@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lib.domain.errors import BadRequestError
+from lib.domain.records import LabelledImage
 from lib.domain.sequences import SEQUENCES, SequenceSpec
 from lib.domain.structures import STRUCTURES
 from lib.imaging.volume import NIFTI_SUFFIXES, Volume, image_stem, read_label, read_volume, write_volume
+from lib.infers.carried import CarriedOver
 from lib.infers.nrrd import write_nrrd
 from lib.infers.propose import Proposal, Proposer
 from lib.infers.waiting import WaitingRoom, key_of
@@ -22,6 +24,8 @@ from lib.registry.models import FINDER, RECOGNISER
 logger = logging.getLogger(__name__)
 
 NRRD_SUFFIX = ".nrrd"
+PROPAGATE = "propagate"  # option of a request: whether readers' labels on other sequences may be carried over
+READERS_LABELS = "readers_labels"  # set by the app alone: what may be carried over
 LABELS = {row.name: row.value for row in STRUCTURES.values()}
 
 
@@ -29,11 +33,25 @@ class SequenceInfer(InferTask):
     """Adapter for Proposer: one sequence's network, or whichever fits when ``spec`` is None."""
 
     def __init__(
-        self, proposer: Proposer, spec: SequenceSpec | None = None, waiting: WaitingRoom | None = None
+        self,
+        proposer: Proposer,
+        spec: SequenceSpec | None = None,
+        waiting: WaitingRoom | None = None,
+        carried: CarriedOver | None = None,
     ) -> None:
+        """Take what proposes.
+
+        Args:
+            proposer: Of every sequence.
+            spec: The sequence; None to find out which.
+            waiting: Where the network's proposals wait for their readers.
+            carried: Carries readers' labels over from the other images of an examination; None to propose by the
+                network alone.
+        """
         title = spec.title if spec else "whichever sequence the image is"
-        super().__init__(InferType.SEGMENTATION, LABELS, 3, f"Kidneys, masses and cysts on {title}", config={})
-        self._proposer, self._waiting = proposer, waiting
+        config = {PROPAGATE: True} if carried else {}
+        super().__init__(InferType.SEGMENTATION, LABELS, 3, f"Kidneys, masses and cysts on {title}", config=config)
+        self._proposer, self._waiting, self._carried = proposer, waiting, carried
         self._code = spec.code if spec else ""
 
     def is_valid(self) -> bool:
@@ -66,21 +84,70 @@ class SequenceInfer(InferTask):
         if not info or self._waiting is None:
             proposal = self._propose(request, path, info)
             return proposal.label, proposal.to_json()
-        return self._prepared(self._waiting, request, path, info)
+        return self._best(self._waiting, request, path, info, request.get(READERS_LABELS) or ())
 
     def key(self, request: Mapping[str, Any]) -> str:
         """Identify what the proposal for a request is made from: another key, another proposal."""
-        return self._key(request, Path(request["image"]), request.get("image_info") or {})
+        own = self._key(request, Path(request["image"]), request.get("image_info") or {})
+        labels = (
+            request.get(READERS_LABELS) or () if self._carried and request.get(PROPAGATE, True) is not False else ()
+        )
+        return key_of([], own, *(label.label_sha256 for label in labels))
 
-    def prepare(self, path: Path, info: Mapping[str, Any]) -> None:
+    def prepare(self, path: Path, info: Mapping[str, Any], labels: Sequence[LabelledImage] = ()) -> None:
         """Let the proposal for an image of the datastore wait for its reader.
+
+        Args:
+            path: The image.
+            info: What is known of it.
+            labels: Readers' labels on other images of the examination, the newest first.
 
         Raises:
             RenalError: When the image or its sequence cannot be used.
         """
-        key = self._key({}, path, info)
+        key = self.made_from(path, info)
         if self._waiting and not self._waiting.find(image_stem(path), key):
             self._make(self._waiting, key, {}, path, info)
+        if self._waiting and labels:
+            self._best(self._waiting, {}, path, info, labels)
+
+    def proposal(self, path: Path, info: Mapping[str, Any]) -> Proposal:
+        """Let the network propose for an image of the datastore; nothing is kept.
+
+        Raises:
+            RenalError: When the image or its sequence cannot be used.
+        """
+        return self._propose({}, path, info)
+
+    def made_from(self, path: Path, info: Mapping[str, Any]) -> str:
+        """Identify what the network's proposal for an image of the datastore would be made from now."""
+        return self._key({}, path, info)
+
+    def waiting(self, path: Path, info: Mapping[str, Any]) -> dict[str, str]:
+        """Whether the network's proposal for an image of the datastore waits, and which model made it.
+
+        Returns:
+            ``state``: ``waiting``, ``stale`` (image or model are others now: it will be made anew) or ``none``.
+        """
+        found = self._waiting.find(image_stem(path)) if self._waiting else None
+        if found is None:
+            return {"state": "none"}
+        state = "waiting" if found.key == self.made_from(path, info) else "stale"
+        return {"state": state, "model_version": str(found.reply.get("model_version", ""))}
+
+    def _best(
+        self,
+        room: WaitingRoom,
+        request: Mapping[str, Any],
+        path: Path,
+        info: Mapping[str, Any],
+        labels: Sequence[LabelledImage],
+    ) -> tuple[Volume, dict[str, Any]]:
+        """What was carried over from a reader's label, where there is one and it promises more; else the network's."""
+        if self._carried is None or not labels or request.get(PROPAGATE, True) is False:
+            return self._prepared(room, request, path, info)
+        key = self._key(request, path, info)
+        return self._carried.better(path, key, labels, lambda: self._prepared(room, request, path, info))
 
     def _prepared(
         self, room: WaitingRoom, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]
@@ -96,8 +163,9 @@ class SequenceInfer(InferTask):
     def _key(self, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]) -> str:
         models = self._proposer.models
         files = [path, path.with_name(f"{image_stem(path)}.json")]
-        weights = map(models.find, (*SEQUENCES, FINDER, RECOGNISER))
-        return key_of([*files, *weights], self._requested(request) or str(info.get("sequence") or ""))
+        code = self._requested(request) or str(info.get("sequence") or "")
+        asked = (code, FINDER) if code in SEQUENCES else (*SEQUENCES, FINDER, RECOGNISER)
+        return key_of([*files, *map(models.find, asked)], code)
 
     def _make(
         self, room: WaitingRoom, key: str, request: Mapping[str, Any], path: Path, info: Mapping[str, Any]

@@ -21,8 +21,13 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingProposal:
-    """A prepared answer."""
+    """A prepared answer.
 
+    Attributes:
+        key: What it was made from.
+    """
+
+    key: str
     label: Path
     reply: dict[str, Any]
 
@@ -39,16 +44,18 @@ class WaitingRoom:
         """
         self._folder, self._most = folder, most
 
-    def find(self, image_id: str, key: str) -> WaitingProposal | None:
-        """Return the proposal that was made under this key, or None."""
+    def find(self, image_id: str, key: str = "") -> WaitingProposal | None:
+        """Return the proposal that was made under this key, or under any when none is given; None without one."""
         try:
             note = json.loads(self._note(image_id).read_bytes())
         except (OSError, ValueError):
             return None
         label = self._folder / f"{image_id}.nii.gz"
-        if not isinstance(note, dict) or note.get("key") != key or note.get("label") != _content(label):
+        if not isinstance(note, dict) or note.get("key") != (key or note.get("key")):
             return None
-        return WaitingProposal(label=label, reply=note["reply"])
+        if note.get("label") != _content(label):
+            return None
+        return WaitingProposal(key=str(note["key"]), label=label, reply=note["reply"])
 
     def proposed(self, image_id: str, model_version: str) -> Path | None:
         """Label that a model version proposed for an image, as long as no other one was made since; else None."""

@@ -30,6 +30,7 @@ from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.runtime import Runner, load_runner
 from lib.nets.scalings import Scalings, scalings_of
 from lib.nets.windows import class_probabilities
+from lib.scoring.uncertainty import uncertainty
 
 FindKidneys = Callable[[Tensor, Spacing], list[Box]]
 
@@ -50,6 +51,7 @@ class Prediction:
         evidence: How sure the network is of the masses.
         kidneys: How many were found beforehand.
         everywhere: Whether the whole field of view was searched, and not only around the kidneys.
+        uncertainty: How unsure the network is of a structure, as ``lib.scoring.uncertainty`` measures it.
         seconds: Wall-clock time per stage.
     """
 
@@ -59,6 +61,7 @@ class Prediction:
     evidence: ProposalEvidence
     kidneys: int
     everywhere: bool
+    uncertainty: Mapping[str, float]
     seconds: Mapping[str, float]
 
 
@@ -134,6 +137,7 @@ def predict_volume(
     marks.append(time.perf_counter())
     stated = class_probabilities(working.image, network, plan, boxes=boxes)
     marks.append(time.perf_counter())
+    doubt = uncertainty(stated.numpy(), plan.structures, plan.spacing_mm)
     probabilities = drop_specks(stated, plan, smallest_mass_mm3)
     known = scalings or {}
     evidence = weigh(
@@ -151,6 +155,7 @@ def predict_volume(
         evidence=evidence,
         kidneys=len(found),
         everywhere=not boxes,
+        uncertainty=doubt,
         seconds=dict(zip(("prepare", "find", "network", "restore"), took, strict=True)),
     )
 

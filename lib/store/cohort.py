@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from lib.domain.audit import LABEL_ACCEPTED, LABEL_REMOVED, AuditEvent
+from lib.domain.cohort import study_number
 from lib.domain.drawn import DRAWN, drawn_structures
 from lib.domain.errors import BadRequestError, RenalError, UnknownImageError
 from lib.domain.records import LabelledImage, LabelVersion
@@ -157,8 +158,23 @@ class CohortStore(ImageStore):
 
         A label that was found in the folder is checked now; one that does not fit its image is left out, and said.
         """
+        return sorted(self._usable(ImageRow.sequence == code), key=lambda one: one.image_id)
+
+    def examined_with(self, image_id: str) -> list[LabelledImage]:
+        """Final labels on the other images of the same examination, the newest first.
+
+        Raises:
+            UnknownImageError: When no image has this id.
+        """
+        row = self.image(image_id)
+        same = (ImageRow.patient_id == row.patient_id) & (ImageRow.study == row.study)
+        found = self._usable(same & (ImageRow.image_id != image_id))
+        return [one for one in found if study_number(one.image_id) == study_number(image_id)]
+
+    def _usable(self, which: ColumnElement[bool]) -> list[LabelledImage]:
+        """Final labels of some images that fit them, the newest first."""
         self.follow()
-        self._check_found(code)
+        self._check_found(which)
         return [
             LabelledImage(
                 image_id=image.image_id,
@@ -171,7 +187,7 @@ class CohortStore(ImageStore):
                 label_sha256=version.sha256,
                 proposed_by=version.model_version,
             )
-            for image, version in self._finals(code)
+            for image, version in self._finals(which)
             if version.structures is not None
         ]
 
@@ -255,20 +271,20 @@ class CohortStore(ImageStore):
         if self._seen == before:  # nobody else changed anything: no need to look at the whole folder again
             self._seen = self.folder.stamp()
 
-    def _finals(self, code: str) -> list[tuple[ImageRow, VersionRow]]:
+    def _finals(self, which: ColumnElement[bool]) -> list[tuple[ImageRow, VersionRow]]:
         query = (
             select(ImageRow, VersionRow)
             .join(HeadRow, HeadRow.image_id == ImageRow.image_id)
             .join(VersionRow, VersionRow.id == HeadRow.version_id)
-            .where(ImageRow.present & (ImageRow.sequence == code) & (HeadRow.tag == FINAL))
-            .order_by(ImageRow.image_id)
+            .where(ImageRow.present & which & (HeadRow.tag == FINAL))
+            .order_by(VersionRow.created_ns.desc(), ImageRow.image_id)
         )
         with self.index.read() as session:
             return [(image, version) for image, version in session.execute(query)]
 
-    def _check_found(self, code: str) -> None:
+    def _check_found(self, which: ColumnElement[bool]) -> None:
         """Check the labels that were found in the folder since the last time; a hundred in a transaction."""
-        finals = self._finals(code)
+        finals = self._finals(which)
         new = [(image, found) for image, found in finals if found.structures is None and found.refused is None]
         for start in range(0, len(new), _NOTED_AT_ONCE):
             notes = [(found.id, self._verdict(image, found)) for image, found in new[start : start + _NOTED_AT_ONCE]]

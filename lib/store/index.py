@@ -151,6 +151,18 @@ class SkipRow(Base):
     created_ns: Mapped[int] = mapped_column(BigInteger, default=time.time_ns)
 
 
+class ScoreRow(Base):
+    """What was measured on an image's proposal, to decide which image comes next."""
+
+    __tablename__ = "scores"
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.image_id"), primary_key=True)
+    made_from: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(255))
+    uncertainty: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    disagreement: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_ns: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
 class MarkRow(Base):
     """What is known of the database itself."""
 

@@ -6,21 +6,34 @@ A lease keeps an image from everybody but its holder for half an hour, or until 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from lib.domain.errors import LeasedError, UnknownImageError
 from lib.domain.records import Candidate
 from lib.store.cohort import FINAL, CohortStore, has_label
-from lib.store.folder import checked_tag
-from lib.store.index import ImageRow, LeaseRow, SkipRow
+from lib.store.folder import Stamp, checked_tag
+from lib.store.index import HeadRow, ImageRow, LeaseRow, ScoreRow, SkipRow
 
 LEASE_S = 30 * 60.0
-_CELL = (ImageRow.centre, ImageRow.scanner_model, ImageRow.sequence)
+_SIZE = "size_mm"  # column of the cohort table
+_SEEN = (
+    ImageRow.image_id,
+    ImageRow.patient_id,
+    ImageRow.sequence,
+    ImageRow.centre,
+    ImageRow.scanner_model,
+    ImageRow.clinical[_SIZE].as_string(),
+    ScoreRow.uncertainty,
+    ScoreRow.disagreement,
+    ScoreRow.model_version,
+)
+
+
+State = tuple[Stamp, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +62,40 @@ class WorkList:
 
     def candidates(self, tag: str = FINAL) -> list[Candidate]:
         """Images without a label, by id."""
+        return self._seen(~has_label(checked_tag(tag)))
+
+    def labelled(self, tag: str = FINAL) -> list[Candidate]:
+        """Images with one, by id."""
+        return self._seen(has_label(checked_tag(tag)))
+
+    def state(self) -> State:
+        """What images, labels and scores are like: the same again, the same candidates."""
         self._store.follow()
-        columns = (ImageRow.image_id, ImageRow.patient_id, ImageRow.sequence, ImageRow.centre, ImageRow.scanner_model)
-        query = select(*columns).where(ImageRow.present & ~has_label(checked_tag(tag))).order_by(ImageRow.image_id)
+        with self._store.index.read() as session:
+            scored = session.scalar(select(func.max(ScoreRow.created_ns)))
+        return self._store.folder.stamp(), scored or 0
+
+    def _seen(self, which: ColumnElement[bool]) -> list[Candidate]:
+        self._store.follow()
+        query = select(*_SEEN).outerjoin(ScoreRow, ScoreRow.image_id == ImageRow.image_id)
+        query = query.where(ImageRow.present & which).order_by(ImageRow.image_id)
         with self._store.index.read() as session:
             return [
-                Candidate(image_id=image, patient_id=patient, sequence=sequence, centre=centre, scanner=scanner)
-                for image, patient, sequence, centre, scanner in session.execute(query)
+                Candidate(
+                    image_id=image,
+                    patient_id=patient,
+                    sequence=sequence,
+                    centre=centre,
+                    scanner=scanner,
+                    size=size or "",
+                    uncertainty=uncertainty or {},
+                    disagreement=disagreement or {},
+                    model_version=version or "",
+                )
+                for image, patient, sequence, centre, scanner, size, uncertainty, disagreement, version in (
+                    session.execute(query)
+                )
             ]
-
-    def labelled_cells(self, tag: str = FINAL) -> Counter[tuple[str, str, str]]:
-        """How many labels each (centre, scanner, sequence) has."""
-        query = select(*_CELL, func.count()).where(ImageRow.present & has_label(checked_tag(tag))).group_by(*_CELL)
-        with self._store.index.read() as session:
-            return Counter({(centre, scanner, code): count for centre, scanner, code, count in session.execute(query)})
 
     def images_of(self, patient_id: str, tag: str = FINAL) -> list[str]:
         """Ids of a patient's images, those without a label first.
@@ -78,12 +111,13 @@ class WorkList:
             raise UnknownImageError(msg)
         return images
 
-    def take(self, holder: str, choose: Callable[[Claims], str | None]) -> str | None:
+    def take(self, holder: str, choose: Callable[[Claims], str | None], without: str = "") -> str | None:
         """Choose an image and lease it, so that two who ask at once never get the same.
 
         Args:
             holder: Who asks.
             choose: Picks an image id from the claims, or None; called inside the transaction, so it must be quick.
+            without: Tag; an image that got such a label meanwhile is passed over, and another one chosen.
 
         Raises:
             LeasedError: When the chosen image is held by somebody else.
@@ -93,7 +127,9 @@ class WorkList:
             _lock(session)
             session.execute(delete(LeaseRow).where(LeaseRow.until_s <= now_s))
             leases = {row.image_id: row for row in session.scalars(select(LeaseRow))}
-            chosen = choose(_claims(session, leases, holder))
+            claims = _claims(session, leases, holder)
+            while (chosen := choose(claims)) and without and session.get(HeadRow, (without, chosen)):
+                claims = replace(claims, skipped=claims.skipped | {chosen})
             if chosen is None:
                 return None
             held = leases.get(chosen)

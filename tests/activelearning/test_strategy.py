@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from lib.activelearning.strategy import ORDERS, NextCase, upcoming
+from lib.activelearning.strategy import ORDERS, REOPENED, NextCase, Queues, upcoming
 from lib.domain.errors import BadRequestError, LeasedError, UnknownImageError
 from lib.store.cohort import CohortStore
 from lib.store.datastore import CohortDatastore
+from lib.store.scores import ImageScores, write_scores
 from lib.store.worklist import WorkList
+
+UNTIL_SETTLED_S = 0.2  # a folder that changed just now may change again within a tick
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def datastore(make_cohort: Callable[..., Path]) -> Iterator[CohortDatastore]:
 def asks(
     datastore: CohortDatastore, who: str = "", strategy: str = "coverage", **request: str
 ) -> dict[str, Any] | None:
-    return NextCase(ORDERS[strategy])({"client_id": who, **request}, datastore)
+    return NextCase(ORDERS[strategy], Queues())({"client_id": who, **request}, datastore)
 
 
 @pytest.mark.parametrize("strategy", ORDERS)
@@ -78,7 +82,7 @@ def test_what_another_is_labelling_cannot_be_opened_but_what_they_submitted_can(
 def test_a_patient_who_is_asked_for_comes_unlabelled_images_first(datastore: CohortDatastore) -> None:
     assert [asks(datastore, "ann", patient_id="P1"), asks(datastore, "bob", patient_id="P1")] == [
         {"id": "P1_NP", "reason": "asked for"},
-        {"id": "P1_CP", "reason": "asked for"},
+        {"id": "P1_CP", "reason": REOPENED},
     ]
     with pytest.raises(LeasedError):
         asks(datastore, "eve", patient_id="P1")
@@ -113,8 +117,8 @@ def test_when_everything_is_labelled_there_is_no_next_case(datastore: CohortData
 
 
 def test_what_comes_next_by_default_is_told_beforehand(datastore: CohortDatastore) -> None:
-    assert len(upcoming(datastore.store, 2)) == 2
-    expected = upcoming(datastore.store, 1)
+    assert len(upcoming(datastore.store, Queues(), 2)) == 2
+    expected = upcoming(datastore.store, Queues(), 1)
     found = asks(datastore, "ann", strategy=next(iter(ORDERS)))
     assert found is not None
     assert [found["id"]] == expected
@@ -122,6 +126,48 @@ def test_what_comes_next_by_default_is_told_beforehand(datastore: CohortDatastor
 
 def test_the_other_sequences_of_an_open_patient_are_upcoming_first(datastore: CohortDatastore) -> None:
     asks(datastore, "ann", image="P3_NP")
-    assert upcoming(datastore.store, 0) == ["P3_CP"]
-    assert upcoming(datastore.store, 1)[0] == "P3_CP"
-    assert "P3_NP" not in upcoming(datastore.store, 9)
+    assert upcoming(datastore.store, Queues(), 0) == ["P3_CP"]
+    assert upcoming(datastore.store, Queues(), 1)[0] == "P3_CP"
+    assert "P3_NP" not in upcoming(datastore.store, Queues(), 9)
+
+
+def test_what_is_kept_of_the_queue_never_outlives_a_label_or_a_score(datastore: CohortDatastore) -> None:
+    queues, work = Queues(), WorkList(datastore.store)
+    time.sleep(UNTIL_SETTLED_S)
+    before = queues.ranked(ORDERS["uncertainty"], work)
+    assert queues.ranked(ORDERS["uncertainty"], work) is before
+    scored = ImageScores(
+        image_id="P3_NP", made_from="v1", model_version="v1", uncertainty={"mass": 0.9}, disagreement={}
+    )
+    write_scores(datastore.store, [scored])
+    assert queues.ranked(ORDERS["uncertainty"], work)[0].image_id == "P3_NP"
+    datastore.store.save_label("P3_NP", datastore.store.label("P1_CP").path)
+    assert "P3_NP" not in {case.image_id for case in queues.ranked(ORDERS["uncertainty"], work)}
+
+
+def test_chance_is_not_kept(datastore: CohortDatastore) -> None:
+    queues, work = Queues(), WorkList(datastore.store)
+    firsts = {queues.ranked(ORDERS["random"], work)[0].image_id for _ in range(60)}
+    assert len(firsts) == 5
+
+
+def test_a_click_takes_what_was_ranked_before_but_never_what_got_a_label_since(datastore: CohortDatastore) -> None:
+    queues, spec = Queues(), ORDERS["coverage"]
+    click = NextCase(spec, queues)
+    first = queues.ranked(spec, WorkList(datastore.store))[0].image_id
+    datastore.store.save_label(first, datastore.store.label("P1_CP").path)
+    assert queues.recent(spec, WorkList(datastore.store))[0].image_id == first
+    given = click({"client_id": "ann"}, datastore)
+    assert given is not None
+    assert given["id"] != first
+
+
+def test_when_what_was_ranked_is_used_up_the_queue_is_ranked_anew(datastore: CohortDatastore) -> None:
+    queues, spec, label = Queues(), ORDERS["coverage"], datastore.store.label("P1_CP").path
+    for image in ("P1_NP", "P2_CP", "P2_NP", "P3_CP", "P3_NP"):
+        datastore.store.save_label(image, label)
+    assert queues.ranked(spec, WorkList(datastore.store)) == []
+    datastore.store.remove_label("P2_NP")
+    given = NextCase(spec, queues)({"client_id": "ann"}, datastore)
+    assert given is not None
+    assert given["id"] == "P2_NP"

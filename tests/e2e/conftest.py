@@ -24,6 +24,8 @@ SMALL_COHORT = {
     "RENAL_LOOP_GATE_MIN_PATIENTS": "2",
     "RENAL_LOOP_GATE_MORE_FALSE_MASSES": "100",
     "RENAL_LOOP_SCHEDULE": "off",
+    "RENAL_LOOP_MEASURE": "off",
+    "RENAL_LOOP_TIMEOUT_S": "600",  # a busy machine is no failure
 }
 START_S = float(os.environ.get("RENAL_LOOP_START_S", "120"))  # longer where the machine is busy
 

@@ -125,7 +125,7 @@ def test_a_version_is_let_serve_with_the_keyboard_and_without_javascript(page, r
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{server.url}/admin")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / "page.png", full_page=True)
+    (PICTURES / "page.png").write_bytes(page.screenshot(full_page=True))
     assert page.get_by_text("12 of 34").count()
     assert page.get_by_text("misses 3 masses").count()
     assert page.get_by_text("changed", exact=True).count()
@@ -138,7 +138,7 @@ def test_a_version_is_let_serve_with_the_keyboard_and_without_javascript(page, r
     assert page.get_by_role("row", name="CP-12 serves").count()
     assert page.get_by_text("a second look says it is fine").count()
     assert all(url.startswith(server.url) for url in asked)
-    page.screenshot(path=PICTURES / "promoted.png")
+    (PICTURES / "promoted.png").write_bytes(page.screenshot())
 
 
 def test_every_field_and_every_part_of_the_page_has_a_name_for_a_screen_reader(page, server: Server) -> None:

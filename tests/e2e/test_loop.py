@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -258,3 +259,57 @@ def outward_address() -> str:
         except OSError:
             pytest.skip("this machine is on no network")
         return probe.getsockname()[0]
+
+
+def test_slicers_day_next_infer_save_reopen_skip(server: Server) -> None:
+    """What 3D Slicer's plugin asks for, in its order."""
+    client = MONAILabelClient(server.url, client_id="slicer")
+    first = client.next_sample("hybrid", {})
+    assert set(first) >= {"id", "path", "name", "reason", "proposal"}
+    image_id, patient = first["id"], first["patient_id"]
+    path, reply = client.infer("segment_auto", image_id, {})
+    assert read_label(Path(path)).shape == read_volume(server.studies / f"{image_id}.nii.gz").shape
+    assert reply["sequence"]["code"] == first["id"].rpartition("_")[2]
+    names = [{"name": name, "idx": value} for value, name in enumerate(("kidney", "mass", "cyst"), start=1)]
+    client.save_label(image_id, str(truth(server, image_id)), params={"label_info": names})
+    second = client.next_sample("hybrid", {})
+    assert (second["patient_id"], second["reason"]) == (patient, "another sequence of the patient who is open")
+    third = client.next_sample("hybrid", {"skip": second["id"], "reason": "motion artefacts"})
+    assert third["id"] not in {image_id, second["id"]}
+    again = client.next_sample("hybrid", {"image": image_id})
+    assert again["id"] == image_id
+    assert "it has a label" in again["reason"]
+    client.save_label(image_id, str(truth(server, image_id)))
+    assert (
+        requests.get(f"{server.url}/datastore/label/info?label={image_id}&tag=final", timeout=30).json()["version"] == 2
+    )
+
+
+def test_eight_readers_at_once_never_get_the_same_case(server: Server) -> None:
+    def ask(reader: int) -> str:
+        answer = requests.post(
+            f"{server.url}/activelearning/hybrid", json={"client_id": f"reader {reader}"}, timeout=60
+        )
+        answer.raise_for_status()
+        return answer.json()["id"]
+
+    with ThreadPoolExecutor(8) as pool:
+        given = [*pool.map(ask, range(8)), *pool.map(ask, range(8))]
+    assert len(set(given)) == 16
+
+
+def test_a_label_on_one_sequence_is_offered_on_the_patients_others_and_never_final_by_itself(server: Server) -> None:
+    sizes = {row.patient_id: float(row.clinical["size_mm"] or 0) for row in read_cohort(server.studies)}
+    patient = max(sizes, key=sizes.__getitem__)
+    client = MONAILabelClient(server.url)
+    client.save_label(f"{patient}_NP", str(truth(server, f"{patient}_NP")))
+    path, reply = client.infer("segment_auto", f"{patient}_DP", {})
+    assert reply["propagated_from"].startswith(f"{patient}_"), reply.get("not_propagated")
+    assert 0.5 <= reply["expected_dice"] <= 1
+    carried, drawn = read_label(Path(path)).data, read_label(truth(server, f"{patient}_DP")).data
+    plain, alone = client.infer("segment_auto", f"{patient}_DP", {"propagate": False})
+    assert "propagated_from" not in alone
+    assert np.count_nonzero(carried != drawn) < np.count_nonzero(read_label(Path(plain)).data != drawn)
+    assert "propagated_from" not in client.infer("segment_dp", f"{patient}_DP", {})[1]
+    label = requests.head(f"{server.url}/datastore/label?image={patient}_DP&tag=final", timeout=30)
+    assert label.status_code == 404

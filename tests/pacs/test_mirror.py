@@ -167,3 +167,18 @@ def test_a_person_can_decide_what_a_series_is(pacs: Orthanc, mirror_of: Callable
     (mirror.cohort.parent / "decisions.csv").write_text(f"series,code\n{row['series']},DP\n")
     mirror.round(store)
     assert [one.rpartition("_")[2] for one in store.image_ids()] == ["DP"]
+
+
+def test_images_that_were_lost_are_fetched_again_once_the_notes_of_studies_are_gone(
+    pacs: Orthanc, mirror_of: Callable
+) -> None:
+    pacs.keep(series("CP"))
+    mirror, store = mirror_of(pacs.url)
+    mirror.round(store)
+    (image_id,) = store.image_ids()
+    content = store.image_path(image_id).read_bytes()
+    store.image_path(image_id).unlink()
+    (mirror.cohort.parent / "studies.json").unlink()
+    again, seen = mirror_of(pacs.url)
+    again.round(seen)
+    assert seen.image_path(image_id).read_bytes() == content

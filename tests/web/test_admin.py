@@ -61,7 +61,7 @@ def test_only_admins_see_it(make_site: Callable[..., Site], role: Role) -> None:
 def test_a_version_is_promoted_and_rolled_back_with_a_reason_on_record(site: Site, version: str) -> None:
     client, registry = site.client, site.door.app.settings.registry()
     answer = client.post("/admin/promote", data={"version": version, "reason": "try it"}, headers=FROM_THE_PAGE)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/admin?done=promoted#models")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin?done=promoted")
     assert registry.models.find("CP") == registry.models.weights("CP", version)
     assert "Roll back" in client.get("/admin").text
     answer = client.post("/admin/rollback", data={"code": "CP", "reason": "it was worse"}, headers=FROM_THE_PAGE)

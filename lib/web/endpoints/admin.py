@@ -34,7 +34,7 @@ def promote(request: Request, door: TheDoor, user: TheUser, version: Name, reaso
     except RenalError as error:
         return _page(door, user, problem=str(error))
     sync_soon(settings)
-    return RedirectResponse("/admin?done=promoted#models", 303)
+    return RedirectResponse("/admin?done=promoted", 303)
 
 
 def rollback(request: Request, door: TheDoor, user: TheUser, code: Name, reason: Reason) -> Response:
@@ -46,7 +46,7 @@ def rollback(request: Request, door: TheDoor, user: TheUser, code: Name, reason:
     except RenalError as error:
         return _page(door, user, problem=str(error))
     sync_soon(settings)
-    return RedirectResponse("/admin?done=rolled-back#models", 303)
+    return RedirectResponse("/admin?done=rolled-back", 303)
 
 
 def start_job(
@@ -58,7 +58,7 @@ def start_job(
         door.jobs.start(kind, who=user.name or _NOBODY, dicom=dicom, centre=centre)
     except RenalError as error:
         return _page(door, user, problem=str(error))
-    return RedirectResponse("/admin?follow=1&done=started#start", 303)
+    return RedirectResponse("/admin?follow=1&done=started", 303)
 
 
 def _page(door: Door, user: User, *, follow: bool = False, notice: str = "", problem: str = "") -> HTMLResponse:

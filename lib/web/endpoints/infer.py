@@ -25,12 +25,8 @@ from lib.web.uploads import RequestFolder
 
 OURS = ("model", "image", "image_info", "upload", "label_file", "session", "file")  # a client may not set these
 KINDS: dict[str, type] = {
-    "label_tag": str,
-    "save_label": bool,
-    "result_extension": str,
-    "sequence": str,
-    "label": str,
-    "start": str,
+    **dict.fromkeys(("label_tag", "result_extension", "sequence", "label", "start"), str),
+    **dict.fromkeys(("save_label", "propagate"), bool),
 }
 
 
