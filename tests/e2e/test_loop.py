@@ -311,5 +311,5 @@ def test_a_label_on_one_sequence_is_offered_on_the_patients_others_and_never_fin
     assert "propagated_from" not in alone
     assert np.count_nonzero(carried != drawn) < np.count_nonzero(read_label(Path(plain)).data != drawn)
     assert "propagated_from" not in client.infer("segment_dp", f"{patient}_DP", {})[1]
-    label = requests.head(f"{server.url}/datastore/label?label={patient}_DP&tag=final", timeout=30)
+    label = requests.head(f"{server.url}/datastore/label?image={patient}_DP&tag=final", timeout=30)
     assert label.status_code == 404

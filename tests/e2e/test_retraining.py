@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-import torch
 
-from benchmarks.continual import CODE, PLAN, shifted, written
+from benchmarks.continual import CODE, shifted, written
 from lib.configs.settings import Settings
 from lib.domain.cohort import format_cohort
 from lib.domain.records import CaseRecord, LabelledImage
 from lib.domain.structures import MASS
 from lib.imaging.volume import Volume, read_label, write_volume
 from lib.loop.splits import side_of
-from lib.nets.networks import build_network, save_weights
+from lib.nets.networks import load_weights, save_weights
 from lib.registry.versions import SCANNERS, version_in
 from tests.e2e.conftest import SALT, START_S, Server, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("RENAL_LOOP_WHOLE_LOOP" not in os.environ, reason="asked for with RENAL_LOOP_WHOLE_LOOP=1"),
+]
 
 LABELS_OF_A_RUN = 6  # of training patients: what the policy waits for
 SIDES = {"holdout": 3, "validation": 1, "train": LABELS_OF_A_RUN}  # in the order of sending: the last one starts a run
@@ -40,6 +43,7 @@ SETTINGS = {
     "gate_margin": "0.2",  # a network that learned for 50 steps wavers
     "gate_kidney_margin": "0.2",
     "gate_lost_share": "1",
+    "labels_shift_mm": "15",
     "ahead": "0",
 }
 WAIT_S = 2 * START_S  # longer where the machine is busy
@@ -77,13 +81,13 @@ def studies(centres: dict[str, list[LabelledImage]]) -> Path:
     return folder
 
 
-def untaught(folder: Path) -> None:
-    """What ships here: a network that finds nothing, and never saw a scanner."""
-    torch.manual_seed(0)
-    state = build_network(PLAN).state_dict()
-    state["head.weight"].zero_()
-    state["head.bias"].copy_(torch.tensor([2.0, 0, 0, 0]))
-    save_weights(folder / f"{CODE}.safetensors", state, PLAN, {"version": f"{CODE}-0", SCANNERS: "[]"})
+def shipped(folder: Path) -> None:
+    """What ships here: a small network, taught for 160 steps on 16 GE phantoms (``continual.first_network``).
+
+    It says of itself that it saw no scanner.
+    """
+    known = load_weights(Path(__file__).with_name("small_NP.safetensors"))
+    save_weights(folder / f"{CODE}.safetensors", known.state, known.plan, {"version": f"{CODE}-0", SCANNERS: "[]"})
 
 
 def send(server: Server, cases: Sequence[LabelledImage], labels: Sequence[Path] | None = None) -> None:
@@ -115,7 +119,7 @@ def serves(server: Server, image_id: str) -> str:
 def test_two_centres_teach_a_poisoned_batch_does_not_and_a_rollback_returns(
     centres: dict[str, list[LabelledImage]], studies: Path, tmp_path: Path
 ) -> None:
-    untaught(tmp_path / "shipped")
+    shipped(tmp_path / "shipped")
     with running(studies, tmp_path / "live", shipped=str(tmp_path / "shipped"), **SETTINGS) as server:
         models = Settings(live=str(server.live), shipped=str(tmp_path / "shipped")).models()
         image_id = centres["GE"][0].image_id
@@ -128,7 +132,6 @@ def test_two_centres_teach_a_poisoned_batch_does_not_and_a_rollback_returns(
         second = nth_run(server, 2)
         assert serves(server, image_id) == second["version"], models.stats(CODE)["decision"]
         assert "Siemens" in decided(server)[1]
-        assert models.stats(CODE)["suspicious_labels"] == []
 
         known = [
             case for name in ("GE", "Siemens") for case in centres[name] if side_of(case.patient_id, SALT) == "train"
