@@ -47,7 +47,7 @@ from lib.scoring.uncertainty import uncertainty
 
 CODES = ("NP", "DP")
 SIZE = Size(matrix=(80, 72, 24), fine_mm=(4.0, 4.0, 5.0))
-PATIENTS, SEED = 36, 901
+PATIENTS, SEED = 36, 902
 POOL, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 24, 3, 5, 2, 4
 RANDOM, FOREGROUND = "random", "foreground"
 LOOKING = ("hybrid", "uncertainty", "disagreement")  # strategies that look at proposals

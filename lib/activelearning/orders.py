@@ -23,19 +23,18 @@ class OrderSpec:
     name: str
     title: str
     order: Order
-    by_chance: bool = False  # drawn anew each time
 
 
 ORDERS: dict[str, OrderSpec] = {
     row.name: row
     for row in (
+        OrderSpec(name="random", title="Any case that has no label yet", order=at_random),
         OrderSpec(name="coverage", title="Least labelled centre, scanner, sequence and size first", order=by_coverage),
         OrderSpec(name="hybrid", title="Uncertainty, coverage and disagreement together", order=by_all),
         OrderSpec(name="uncertainty", title="What the network is least sure of first", order=by_uncertainty),
         OrderSpec(
             name="disagreement", title="Patients whose sequences contradict each other first", order=by_disagreement
         ),
-        OrderSpec(name="random", title="Any case that has no label yet", order=at_random, by_chance=True),
     )
 }
 DEFAULT = next(iter(ORDERS.values()))  # clients take the first unless told otherwise

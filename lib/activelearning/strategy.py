@@ -36,9 +36,9 @@ class _Seen:
     ranked: dict[str, list[Priority]]
 
     def order(self, spec: OrderSpec) -> list[Priority]:
-        """Rank them, if that was not done; chance is drawn anew."""
-        if spec.by_chance or spec.name not in self.ranked:
-            self.ranked[spec.name] = spec.order(self.waiting, self.labelled, random.Random())
+        """Rank them, if that was not done; chance is the same each time, so that what comes next can be prepared."""
+        if spec.name not in self.ranked:
+            self.ranked[spec.name] = spec.order(self.waiting, self.labelled, random.Random(spec.name))
         return self.ranked[spec.name]
 
 

@@ -47,7 +47,7 @@ def test_an_order_holds_every_candidate_once_with_its_reason(name: str) -> None:
     assert queue(name, []) == []
 
 
-@pytest.mark.parametrize("name", [name for name, spec in ORDERS.items() if not spec.by_chance])
+@pytest.mark.parametrize("name", [name for name in ORDERS if name != "random"])
 def test_an_order_is_the_same_each_time_so_that_what_comes_next_can_be_prepared(name: str) -> None:
     assert queue(name, MANY, seed=0) == queue(name, MANY, seed=1)
 
@@ -77,6 +77,12 @@ def test_by_coverage_ties_do_not_come_by_name() -> None:
 def test_at_random_every_case_may_come_first() -> None:
     firsts = {queue("random", CASES, seed=seed)[0].image_id for seed in range(60)}
     assert firsts == {case.image_id for case in CASES}
+
+
+def test_at_random_a_case_keeps_its_place_while_others_are_labelled() -> None:
+    before, after = queue("random", MANY), queue("random", MANY[7:])
+    assert after == [case for case in before if case.image_id not in {done.image_id for done in MANY[:7]}]
+    assert [case.image_id for case in before] != sorted(case.image_id for case in before)
 
 
 def test_mass_and_kidney_take_turns_in_uncertainty() -> None:

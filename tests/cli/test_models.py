@@ -144,7 +144,7 @@ def test_show_tells_what_a_version_was_made_of(run, live: Path) -> None:
     code, out, _ = run("show", "CP-b", "--json")
     shown = json.loads(out)
     assert code == 0
-    assert shown["training"]["labels"] == [{"image_id": "P1_CP", "side": "train", "sha256": "22" * 32}]
+    assert shown["training"]["labels"] == [{"image_id": "P1_CP", "side": "train", "sha256": "22" * 32, "weight": 1.0}]
     assert (shown["training"]["seed"], shown["decision"]["verdict"]) == (7, "refuse")
     assert "says refuse" in run("show", "CP-b")[1]
 
