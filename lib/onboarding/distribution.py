@@ -1,7 +1,7 @@
 """What the networks were trained on, as a small file: per sequence the spread of every measure, and how images look.
 
 ``model/shipped/training_distribution.json`` comes with the weights; a retrain writes one of its own cases beside its
-version (``<version>.distribution.json``). No image and no patient can be told from it.
+version (``<version>.distribution``, JSON). No image and no patient can be told from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lib.onboarding.drift import Style, fit_style
 from lib.onboarding.protocol import MEASURES, Measure
 
 SHIPPED_DISTRIBUTION = "training_distribution.json"
-VERSION_DISTRIBUTION = ".distribution.json"
+VERSION_DISTRIBUTION = ".distribution"  # no version's record: those end in .json
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _FORMAT = 1
 _DIGITS = 6

@@ -77,7 +77,9 @@ def test_a_fine_tuned_version_is_on_record_and_does_not_serve_unasked(registry, 
     assert registry.models.find("CP") == registry.models.shipped_file("CP")
     weights = load_weights(registry.models.weights("CP", done.version))
     assert NEW in weights.notes["scanners"]
-    kept = read_distribution(distribution_file(registry.models, "CP", done.version))
+    beside = distribution_file(registry.models, "CP", done.version)
+    assert beside not in beside.parent.glob("*.json")  # else it would be taken for a version's record
+    kept = read_distribution(beside)
     assert kept.sequences["CP"].scanners == {"GE MR750": 1, NEW: 1}
     assert np.isclose(kept.sequences["CP"].measures["slice_mm"][0], 6.0)
 
