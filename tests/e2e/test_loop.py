@@ -200,8 +200,7 @@ def test_a_killed_run_leaves_the_champion_and_is_marked_failed_with_its_last_wor
 ) -> None:
     champion = Settings(live=str(server.live)).models().champion("CP")
     client.train_start("segment_cp", {"minutes": 5})
-    while not (requests.get(f"{server.url}/train/", timeout=30).json().get("run") or {}).get("epochs"):
-        time.sleep(0.3)
+    wait_for_an_epoch(server)
     (training,) = [one for one in psutil.Process(server.process.pid).children() if "train" in one.cmdline()]
     assert training.nice() > psutil.Process(server.process.pid).nice()
     training.kill()
@@ -213,6 +212,17 @@ def test_a_killed_run_leaves_the_champion_and_is_marked_failed_with_its_last_wor
     assert client.infer("segment_cp", "P0000_CP", {})[1]["model_version"] == load_weights(champion).notes["version"]
     failed = [entry for entry in Settings(live=str(server.live)).audit().entries() if entry["what"] == "run.failed"]
     assert failed[-1]["about"]["version"] == run["version"]
+
+
+def wait_for_an_epoch(server: Server, seconds: float = 240) -> None:
+    """Until the run that was started has noted one; the newest run is the one before until its process is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        run = requests.get(f"{server.url}/train/", timeout=30).json().get("run") or {}
+        if run.get("status") == "running" and run["epochs"]:
+            return
+        time.sleep(0.3)
+    pytest.fail(f"no epoch was noted: {run}")
 
 
 def ended_run(server: Server, seconds: float = 60) -> dict:
