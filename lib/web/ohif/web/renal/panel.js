@@ -22,6 +22,7 @@ class RenalPanel extends HTMLElement {
       viewer.onActive(() => this.follow()),
       viewer.onChange(() => this.changed()),
       viewer.onClick(found => this.clicked(found)),
+      viewer.onPress(() => this.holdStructure()),
       shortcuts.listen(this),
     ];
     const leaving = event => cases.unsaved().length && event.preventDefault();
@@ -155,6 +156,12 @@ class RenalPanel extends HTMLElement {
     for (const other of this.structures.children) other.setAttribute('aria-checked', String(other.id === `renal-structure-${row.name}`));
     if (this.tool !== 'brush' && this.tool !== 'add' && this.tool !== 'away') return this.use('brush');
     viewer.paintWith(this.place(), row.value);
+  }
+
+  /** What is chosen is what is drawn: OHIF makes the first segment the active one whenever it shows a labelmap anew. */
+  holdStructure() {
+    const place = viewer.target();
+    if (place && this.tool === 'brush') viewer.paintWith(place, this.structure.value);
   }
 
   async use(tool) {

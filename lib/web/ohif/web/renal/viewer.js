@@ -198,6 +198,13 @@ export function paintWith(place, value) {
 }
 export const setBrush = radius_mm => commands.run('setBrushSize', { value: radius_mm, toolNames: BRUSHES });
 
+/** Calls back before a press on an image reaches its tool. */
+export function onPress(call) {
+  const pressed = event => event.target.closest?.('.cornerstone-viewport-element, [data-viewport-uid]') && call();
+  document.addEventListener('pointerdown', pressed, true);
+  return () => document.removeEventListener('pointerdown', pressed, true);
+}
+
 /** Calls back with {key, row, column} of every click (not drag) into a viewport. */
 export function onClick(call) {
   let down = null;
