@@ -125,16 +125,17 @@ class ModelFolder:
         nowhere = Path(f"{checked_version(version)}{RECORD}")
         files = (self.weights(code, version).with_suffix(RECORD) for code in self.codes())
         known = next((path for path in files if path.is_file()), None)
-        shipped = None if known else next((one for one in self._shipped() if one.version == version), None)
+        shipped = None if known else self._shipped(version)
         return shipped or read_record(known or nowhere)
 
-    def _shipped(self) -> Iterator[VersionRecord]:
-        """What is known of the weights that come with the app, before any of them was taken into the registry."""
-        for path in self.shipped.glob(f"*{WEIGHTS}"):
-            version, sha256 = version_in(path, path.stem), file_sha256(path)
-            yield VersionRecord(
-                code=path.stem, version=version, sha256=sha256, created="", source="shipped", decision={}
-            )
+    def _shipped(self, version: str) -> VersionRecord | None:
+        """What is known of weights that come with the app, before they were taken into the registry."""
+        files = self.shipped.glob(f"*{WEIGHTS}")
+        path = next((path for path in files if version_in(path, path.stem) == version), None)
+        if path is None:
+            return None
+        sha256 = file_sha256(path)
+        return VersionRecord(code=path.stem, version=version, sha256=sha256, created="", source="shipped", decision={})
 
     def write_stats(self, code: str, stats: Mapping[str, object]) -> None:
         """Keep the last run's figures; a number that is not finite would break every reader, so none is kept."""

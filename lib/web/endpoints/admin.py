@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Form, Request
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from lib.accounts.users import User
 from lib.configs.upkeep import sync_soon
 from lib.domain.errors import RenalError
+from lib.registry.changes import Registry
 from lib.web import admin_page
 from lib.web.admission import check_own_page
 from lib.web.door import Door, TheDoor, TheUser
@@ -28,25 +30,24 @@ def page(door: TheDoor, user: TheUser, follow: bool = False, done: str = "") -> 
 def promote(request: Request, door: TheDoor, user: TheUser, version: Name, reason: Reason) -> Response:
     """Let a version serve."""
     check_own_page(request.scope, strict=True)
-    settings = door.app.settings
-    try:
-        settings.registry().promote(version, who=user.name or _NOBODY, reason=reason)
-    except RenalError as error:
-        return _page(door, user, problem=str(error))
-    sync_soon(settings)
-    return RedirectResponse("/admin?done=promoted", 303)
+    return _changed(door, user, lambda registry, who: registry.promote(version, who=who, reason=reason), "promoted")
 
 
 def rollback(request: Request, door: TheDoor, user: TheUser, code: Name, reason: Reason) -> Response:
     """Let the version before serve again."""
     check_own_page(request.scope, strict=True)
+    return _changed(door, user, lambda registry, who: registry.rollback(code, who=who, reason=reason), "rolled-back")
+
+
+def _changed(door: Door, user: User, change: Callable[[Registry, str], object], done: str) -> Response:
+    """Change what serves, and say on the page what came of it."""
     settings = door.app.settings
     try:
-        settings.registry().rollback(code, who=user.name or _NOBODY, reason=reason)
+        change(settings.registry(), user.name or _NOBODY)
     except RenalError as error:
         return _page(door, user, problem=str(error))
     sync_soon(settings)
-    return RedirectResponse("/admin?done=rolled-back", 303)
+    return RedirectResponse(f"/admin?done={done}", 303)
 
 
 def start_job(
