@@ -1,7 +1,9 @@
 """The real server, as a process of its own on loopback, over a phantom cohort."""
 
 import contextlib
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +29,15 @@ SMALL_COHORT = {
     "RENAL_LOOP_MEASURE": "off",
     "RENAL_LOOP_TIMEOUT_S": "600",  # a busy machine is no failure
 }
+CHROMIUM = shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+    reason="Chromium (Debian: chromium) or playwright is not installed",
+)
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+)  # fmt: skip
 START_S = float(os.environ.get("RENAL_LOOP_START_S", "120"))  # longer where the machine is busy
 
 
@@ -116,3 +127,13 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(phantoms, tmp_path_factory.mktemp("server") / "live") as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(CHROMIUM_ARGUMENTS))
+        yield browser
+        browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,20 +15,17 @@ from lib.nets.networks import Plan, build_network, save_weights
 from lib.store.cohort import CohortStore
 from lib.store.quality import QualityLog, Uncompared
 from tests.conftest import two_kidneys
-from tests.e2e.conftest import APP, Server, running
+from tests.e2e.conftest import APP, Server, needs_chromium, running
 
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+    needs_chromium,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 PICTURES = APP / "tests-out" / "admin"
 PATIENCE_MS = 240_000  # a busy machine is no failure
-ARGUMENTS = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 
 
 def versions_and_a_run(live: Path) -> None:
@@ -87,14 +83,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     versions_and_a_run(folder / "live")
     with running(studies, folder / "live", ahead="0") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

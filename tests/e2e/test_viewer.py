@@ -1,7 +1,6 @@
 """An annotator's day in a real browser: real Chromium, the real server, a real PACS."""
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,21 +11,20 @@ import requests
 
 from lib.accounts.roles import Role
 from lib.accounts.users import UserFile
+from lib.domain.structures import MASS
 from lib.phantom.cohort import SMALL_SIZE
 from lib.phantom.dicom import generate_dicom
 from lib.web import viewer
-from tests.e2e.conftest import APP, Server, running, started_by_us
+from tests.e2e.conftest import APP, Server, needs_chromium, running, started_by_us
 from tests.orthanc import Orthanc, needs_orthanc, orthanc
 from tests.pacs.test_exchange import in_pacs, pixels_by_image
 
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     needs_orthanc,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+    needs_chromium,
     pytest.mark.skipif(not viewer.is_installed(), reason="the viewer is not installed (make ohif)"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
@@ -34,10 +32,6 @@ PASSWORD = "correct horse battery"
 PATIENTS, CODES = 2, ("T2WI", "CP", "NP")
 PICTURES = APP / "tests-out" / "viewer"
 PATIENCE_MS = 240_000  # a busy machine is no failure
-ARGUMENTS = (
-    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-)  # fmt: skip
 # What is drawn, straight from the viewer: SOP instance -> [rows, columns, (index, value) of what is not empty].
 DRAWN = """() => Object.fromEntries(services.segmentationService.getSegmentations().flatMap(one =>
   one.representationData.Labelmap.imageIds.map(id => {
@@ -50,7 +44,6 @@ SHOWN = """() => [...services.viewportGridService.getState().viewports.keys()].e
   const shown = services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.();
   return shown && cornerstone.cache.getImage(shown);
 })"""
-REFINE, PROPOSE = "refine_clicks", "segment_auto"  # the one's answer comes from the other: small, and always there
 SPY = """window.sent = [];
 const ask = window.fetch;
 window.fetch = (address, options) => {
@@ -109,14 +102,6 @@ def _wait_for_images(server: Server, count: int) -> None:
             return
         time.sleep(0.5)
     pytest.fail(f"{len(found['objects'])} images came from the PACS; expected {count}")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -189,6 +174,14 @@ def stroke(page, across: float, down: float, length: int = 20) -> None:
     page.wait_for_timeout(300)
 
 
+def click_at(page, across: float, down: float) -> None:
+    """Click, and wait for the network's answer."""
+    asked = page.evaluate("() => window.sent.length")
+    stroke(page, across, down, length=0)
+    page.wait_for_function("asked => window.sent.length > asked", arg=asked)
+    page.wait_for_selector("renal-panel:not([aria-busy])")
+
+
 def press(page, key: str) -> None:
     """Press a key and let the panel finish what it does then."""
     page.keyboard.press(key)
@@ -212,6 +205,10 @@ def drawn_in(page) -> dict[str, np.ndarray]:
             flat[index] = value
             found[uid] = flat.reshape(rows, columns)
     return found
+
+
+def value_at(drawn: dict[str, np.ndarray], uid: str, row: int, column: int) -> int:
+    return int(drawn[uid][row, column]) if uid in drawn else 0
 
 
 def new_in(page, before: dict[str, np.ndarray]) -> list[tuple]:
@@ -317,37 +314,41 @@ def test_a_pacs_that_stops_keeps_nobody_from_submitting(reader: Callable, hospit
     next_case(page, hospital)
 
 
-def test_a_click_is_sent_as_the_pixel_that_it_is_made_on(reader: Callable, hospital: Hospital) -> None:
-    """Where the brush draws a dot, a click names the same pixel of the same image; the answer is the server's."""
+def test_a_click_names_its_pixel_and_the_network_answers_to_it(reader: Callable, hospital: Hospital) -> None:
+    """Where the brush draws a dot, a click names the same pixel of the same image, and has its way there."""
     page = reader("ben")
     page.add_init_script(SPY)
-    page.route("**/viewer/case?*", _with_clicks)
-    page.route("**/refine_clicks?*", lambda route: route.continue_(url=route.request.url.replace(REFINE, PROPOSE)))
     next_case(page, hospital)
     before = drawn_in(page)
     press(page, "3")
     stroke(page, 0.55, 0.35, length=0)
     dots = new_in(page, before)
     assert len(dots) < 30
-
-    press(page, "+")
-    stroke(page, 0.55, 0.35, length=0)
-    page.wait_for_function("() => window.sent.length > 0")
-    (click,) = page.evaluate("() => window.sent")[0]
-    assert (click["structure"], click["foreground"]) == ("cyst", True)
-    assert (click["key"], click["row"], click["column"]) in dots
-    middle = np.mean([at for _, *at in dots], axis=0)
-    assert np.abs(middle - (click["row"], click["column"])).max() <= 1
-    page.wait_for_function("() => document.querySelector('#renal-status').textContent.includes('click')")
-    assert_same(drawn_in(page), before)  # the dot is gone: the answer took the drawing's place
     press(page, "z")
     page.wait_for_timeout(300)
-    assert new_in(page, before) == dots
+    assert_same(drawn_in(page), before)
 
+    press(page, "2")
+    press(page, "+")
+    click_at(page, 0.55, 0.35)
+    (click,) = page.evaluate("() => window.sent")[0]
+    assert (click["structure"], click["foreground"]) == ("mass", True)
+    place = click["key"], click["row"], click["column"]
+    assert place in dots
+    assert np.abs(np.mean([at for _, *at in dots], axis=0) - place[1:]).max() <= 1
+    added = drawn_in(page)
+    assert value_at(added, *place) == MASS
+    assert "1 click," in page.inner_text("#renal-status")
+    picture(page, "8-click-to-add")
 
-def _with_clicks(route) -> None:
-    answer = route.fetch()
-    route.fulfill(response=answer, json={**answer.json(), "clicks": True})
+    press(page, "-")
+    click_at(page, 0.55, 0.35)
+    taken = drawn_in(page)
+    assert value_at(taken, *place) != MASS
+    assert "1 click," in page.inner_text("#renal-status")  # on one spot the last word counts
+    press(page, "z")
+    page.wait_for_timeout(300)
+    assert_same(drawn_in(page), added)
 
 
 def test_an_empty_label_is_submitted_only_after_a_question(reader: Callable, hospital: Hospital) -> None:

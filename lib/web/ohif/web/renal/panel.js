@@ -198,7 +198,8 @@ class RenalPanel extends HTMLElement {
     const { image } = place.entry;
     if (this.round?.image !== image) this.round = { image, start: viewer.read(place), clicks: [] };
     const { round } = this;
-    const clicks = [...round.clicks, { key, row, column, structure: this.structure.name, foreground: this.tool === 'add' }];
+    const click = { key, row, column, structure: this.structure.name, foreground: this.tool === 'add' };
+    const clicks = [...round.clicks.filter(other => !sameSpot(other, click)), click]; // on one spot the last word counts
     const { meta, slices } = await server.refine(image, round.start, clicks);
     await viewer.write(place, slices);
     this.round = { ...round, clicks };
@@ -364,6 +365,7 @@ function bar(share) {
   return el('span.bar', {}, el('span', { 'aria-hidden': true }, filled), `${percent} %`);
 }
 
+const sameSpot = (one, other) => ['key', 'row', 'column', 'structure'].every(name => one[name] === other[name]);
 const hasVoxels = slices => [...(slices?.values() ?? [])].some(voxels => voxels.some(Boolean));
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
