@@ -26,7 +26,7 @@ _DISCS = Size(matrix=(48, 40, 36), fine_mm=(6.0, 6.0, 6.0))
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages take for granted, under their own names: cohorts, a folder of DICOM, networks, of which two small."""
+    """What the pages take for granted, under their own names: cohorts, DICOM, networks, two of them small."""
     folder = tmp_path_factory.mktemp("made")
     generate_cohort(folder / "COHORT", patients=1, seed=77, size=SMALL_SIZE, sequences=CODES)
     dicom.generate_dicom(folder / "DICOM_DIR", patients=1, seed=77, size=_DISCS, sequences=CODES)
@@ -36,9 +36,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "model" / "shipped", shipped)
     small = load_weights(ROOT / "tests" / "e2e" / "small_NP.safetensors")
     for code in CODES:
-        save_weights(
-            shipped / f"{code}.safetensors", small.state, replace(small.plan, code=code), {"version": f"{code}-2"}
-        )
+        plan = replace(small.plan, code=code)
+        save_weights(shipped / f"{code}.safetensors", small.state, plan, {"version": f"{code}-2"})
     (folder / "docs").mkdir()
     (folder / "password.txt").write_text(f"{PASSWORD}\n")
     key = folder / ".config" / "renal-loop" / "import.key"  # the same pseudonyms, so the same sides, every time

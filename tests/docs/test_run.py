@@ -30,15 +30,16 @@ VERSION = "CP-20261124T034600Z"
 LOOPBACK = "http://127.0.0.1:8000"
 INSTALLS = "installs packages, as every run of the suite needs it done before"
 WHOLE = "is itself what checks the program"
+PACS = "needs a PACS: tests/e2e/test_pacs.py"
 # What cannot be typed here, and why.
 ELSEWHERE = {
     "make install": INSTALLS,
     "git pull": "fetches another version",
     "make serve": INSTALLS,
     "make serve STUDIES=/path/to/cohort PORT=8001": INSTALLS,
-    "make serve STUDIES=http://pacs.hospital.example:8042/dicom-web": "needs a PACS: tests/e2e/test_pacs.py",
-    "python main.py serve --studies http://pacs.hospital.example:8042/dicom-web": "needs a PACS: tests/e2e/test_pacs.py",
-    "make pacs": "needs Orthanc, and stays: tests/e2e/test_pacs.py",
+    "make serve STUDIES=http://pacs.hospital.example:8042/dicom-web": PACS,
+    "python main.py serve --studies http://pacs.hospital.example:8042/dicom-web": PACS,
+    "make pacs": PACS,
     "make ohif": "fetches the viewer with npm",
     "make mlflow-ui": "stays until it is stopped",
     "make test": WHOLE,
@@ -75,9 +76,8 @@ def trained_version(place: Path) -> None:
     weights = registry.models.weights("CP", VERSION)
     weights.parent.mkdir(parents=True)
     shutil.copy(place / "model" / "shipped" / "CP.safetensors", weights)
-    registry.add(
-        "CP", VERSION, training(), {"verdict": "refuse", "reason": "fell", "comparisons": [], "lost_masses": 0}
-    )
+    decision = {"verdict": "refuse", "reason": "fell", "comparisons": [], "lost_masses": 0}
+    registry.add("CP", VERSION, training(), decision)
 
 
 def promoted_version(place: Path) -> None:
