@@ -4,8 +4,8 @@
     python -m benchmarks.onboarding --out onboarding.json --full --patients 120 --epochs 400    # on a GPU server
 
 A network is trained on GE phantoms alone. The new scanner's images come from the vendor that was left out, or, with
-``--foreign``, from a made-up scanner that is worse in every way (0.55 T, noise, shading, fat that is not suppressed):
-the phantoms' vendors look so alike that there may be no gap to close. Ten of its patients are labelled, the network is
+``--foreign``, from a made-up scanner (``benchmarks/foreign.py``): the phantoms' vendors look so alike that there may be
+no gap to close. Ten of its patients are labelled, the network is
 fine-tuned on them with rehearsal of the GE patients, and both networks are scored on patients that neither saw.
 """
 
@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.foreign import FOREIGN, add_foreign
 from lib.domain.records import CaseScore, LabelledImage
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
@@ -28,24 +29,11 @@ from lib.nets.fit import fit
 from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
-from lib.phantom import scanners
 from lib.phantom.cohort import FULL_SIZE, SMALL_SIZE, Size, make_case
 from lib.trainers.adapt import GENTLE
 
 SEEN = "GE"
-FOREIGN = "Elsewhere"
 LABELLED = 10
-_FOREIGN_ROW = replace(
-    scanners.SCANNERS["Avanto"],
-    vendor=FOREIGN,
-    manufacturer=FOREIGN,
-    model="Low-field 0.55T",
-    field_t=0.55,
-    snr=(4, 7),
-    fat_left=(0.5, 0.8),
-    shading=0.45,
-    acquired=(0.4, 0.55),
-)
 
 
 def main() -> None:
@@ -64,9 +52,7 @@ def main() -> None:
     options.add_argument("--device", default="auto")
     given = options.parse_args()
     if given.foreign:
-        scanners.SCANNERS[_FOREIGN_ROW.model] = _FOREIGN_ROW
-        row = scanners.CENTRES["C"]
-        scanners.CENTRES["C"] = replace(row, scanners={**row.scanners, _FOREIGN_ROW.model: 0.1})
+        add_foreign()
     began = time.process_time()
     found = trial(given, FOREIGN if given.foreign else given.vendor)
     found["cpu_minutes"] = round((time.process_time() - began) / 60, 1)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 
+from benchmarks.foreign import FOREIGN, add_foreign
 from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
 from lib.domain.records import CaseRecord, CaseScore
@@ -34,11 +35,17 @@ def main() -> None:
     options.add_argument("--cohort", type=Path, help="use this folder; generated when it does not exist")
     options.add_argument("--sequences", nargs="+", default=list(SEQUENCES), help="score only these")
     options.add_argument("--json", type=Path, help="write every score here")
+    options.add_argument(
+        "--foreign", action="store_true", help="the same patients, on a scanner that nobody learned from"
+    )
     given = options.parse_args()
+    if given.foreign:
+        add_foreign()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.cohort or Path(temporary) / "cohort"
         if not (folder / "cohort.csv").is_file():
-            generate_cohort(folder, patients=given.patients, seed=given.seed)
+            vendors = [FOREIGN] if given.foreign else None
+            generate_cohort(folder, patients=given.patients, seed=given.seed, vendors=vendors)
         started = time.monotonic()
         scored = [
             (record, *_score(folder, record)) for record in read_cohort(folder) if record.sequence in given.sequences

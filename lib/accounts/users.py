@@ -86,6 +86,12 @@ class UserFile:
         """The secret that signs tokens; empty when there are no users."""
         return self._read().key
 
+    def make_key(self) -> None:
+        """Make sure that there is a key, also where everyone logs in elsewhere and there are no local users."""
+        with self._changing() as content:
+            if not content.key:
+                self._write(content, content.accounts)
+
     def add(self, name: str, role: Role, password: str) -> None:
         """Add a user.
 

@@ -33,11 +33,12 @@ def serve(
         msg = "studies is not a folder; expected a cohort folder (the phantom command makes one)"
         raise BadCohortError(msg)
     Settings.from_conf({})
-    users = UserFile(ServerSettings.from_conf({}).users_file).users()
+    settings = ServerSettings.from_conf({})
+    logins = bool(UserFile(settings.users_file).users()) or settings.provider() is not None
     tls = _tls_options(tls_certificate, tls_key)
     if not is_loopback(host):
-        _check_network(bool(users), encrypted=bool(tls) or plain_http)
-    elif not users:
+        _check_network(logins, encrypted=bool(tls) or plain_http)
+    elif not logins:
         typer.echo(
             f"Notice: no login; everyone on this machine may do everything. To change that: {_ADD_USERS}", err=True
         )
@@ -47,13 +48,13 @@ def serve(
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606
 
 
-def _check_network(has_users: bool, *, encrypted: bool) -> None:
+def _check_network(logins: bool, *, encrypted: bool) -> None:
     """Refuse what must not stand on a network.
 
     Raises:
         BadRequestError: When anyone could use it, or passwords would travel in the open.
     """
-    if not has_users:
+    if not logins:
         msg = f"the host is not this machine's own and there are no users; expected users first: {_ADD_USERS}"
         raise BadRequestError(msg)
     if not encrypted:

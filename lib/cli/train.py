@@ -34,12 +34,16 @@ def train(
     version: Annotated[str, typer.Option(help="Name of the version; the file's name when empty.")] = "",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    randomised: Annotated[
+        bool, typer.Option("--randomised", help="Also learn from images such as no scanner of the cohort makes.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     processes: Annotated[int, typer.Option(min=1, help="That train together, one a GPU.")] = 1,
     json_: JsonFlag = False,
 ) -> None:
     """Fit on the cohort's training patients, validate on its validation patients, write one weight file."""
     from lib.loop.retrain import images_on
+    from lib.nets.augment import RANDOMISED
     from lib.nets.find import load_finder
     from lib.nets.fit import fit
     from lib.nets.networks import load_weights, save_weights
@@ -57,6 +61,8 @@ def train(
     settings = FitSettings(minutes=minutes, seed=seed, device=device, processes=processes)
     if learning_rate is not None:
         settings = replace(settings, learning_rate=learning_rate)
+    if randomised:
+        settings = replace(settings, strength=RANDOMISED)
     plan = plan_of(sequence, base)
     result = fit(
         training,

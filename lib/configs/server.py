@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from lib.accounts.provider import Provider, ProviderSettings
 from lib.configs.settings import looked_up
 from lib.domain.errors import BadRequestError
 
@@ -29,6 +30,13 @@ class ServerSettings:
         session_minutes: How long an uploaded image is kept that belongs to no cohort.
         metrics_token: What a metrics collector sends as ``Authorization: Bearer``; empty, only an admin may read them.
         pacs_timeout_s: Longest wait for the PACS.
+        oidc_issuer: Provider of logins (OpenID Connect); empty for local users alone.
+        oidc_client: Id under which it knows this server.
+        oidc_secret: The secret that goes with it; empty for a public client.
+        oidc_scope: What is asked of it.
+        oidc_name_claim: Claim that holds the user's name.
+        oidc_role_claim: Claim that holds roles or groups; dots lead into objects.
+        oidc_role_prefix: What a role of this server begins with there.
         inbox: Folder of the server whose folders of DICOM an admin may import from the page; empty for none.
     """
 
@@ -42,6 +50,13 @@ class ServerSettings:
     session_minutes: float = 60.0
     metrics_token: str = ""
     pacs_timeout_s: float = 30.0
+    oidc_issuer: str = ""
+    oidc_client: str = ""
+    oidc_secret: str = field(default="", repr=False)
+    oidc_scope: str = "openid profile"
+    oidc_name_claim: str = "preferred_username"
+    oidc_role_claim: str = "roles"
+    oidc_role_prefix: str = "renal-loop-"
     inbox: str = ""
 
     @classmethod
@@ -57,6 +72,17 @@ class ServerSettings:
             if text is not None:
                 given[item.name] = text if item.type == "str" else _number(item.name, text, whole=item.type == "int")
         return cls(**given)  # type: ignore[arg-type]
+
+    def provider(self) -> Provider | None:
+        """Where people log in who have no password here.
+
+        Raises:
+            BadRequestError: When the settings could not lead to a safe login.
+        """
+        if not self.oidc_issuer:
+            return None
+        names = [item.name for item in fields(ProviderSettings)]
+        return Provider(ProviderSettings(**{name: getattr(self, f"oidc_{name}") for name in names}))
 
     @property
     def users_file(self) -> Path:

@@ -150,6 +150,18 @@ class ForbiddenError(RenalError):
     status = 403
 
 
+class UnknownProviderError(RenalError):
+    """A login elsewhere, on a server that knows no provider."""
+
+    status = 404
+
+
+class ProviderError(RenalError):
+    """The provider of logins cannot be reached, or answers nonsense."""
+
+    status = 502
+
+
 class TooLargeError(RenalError):
     """More was sent than is taken."""
 

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from lib.accounts.loopback import is_loopback
+from lib.accounts.provider import Provider
 from lib.accounts.roles import Role
 from lib.accounts.tokens import Purpose, Tokens
 from lib.accounts.users import User, UserFile
@@ -27,13 +28,20 @@ _BEARER = "bearer"
 class Admission:
     """Knows the user of a request. Without users, everyone on this machine, and nobody else, is an admin."""
 
-    def __init__(self, users: UserFile, tokens: Tokens, metrics_token: str = "") -> None:
-        self.users, self.tokens = users, tokens
+    def __init__(
+        self, users: UserFile, tokens: Tokens, metrics_token: str = "", provider: Provider | None = None
+    ) -> None:
+        self.users, self.tokens, self.provider = users, tokens, provider
         self._metrics_token = metrics_token
 
     @property
     def login_required(self) -> bool:
         """Whether there is anyone who could log in."""
+        return self.provider is not None or self.has_users
+
+    @property
+    def has_users(self) -> bool:
+        """Whether there are local users, who log in with a password."""
         return bool(self.users.key()) and bool(self.users.users())
 
     def user(self, scope: Scope) -> User:

@@ -36,11 +36,14 @@ _EXPORTS, _EXPORT_QUEUE = 1, 2
 
 def open_door(app: MONAILabelApp, settings: ServerSettings) -> Door:
     """Make the parts of a server; ``close`` ends its threads."""
-    users = UserFile(settings.users_file)
+    users, provider = UserFile(settings.users_file), settings.provider()
+    if provider:
+        users.make_key()
+    tokens = Tokens(users, settings.token_hours, issuer=settings.oidc_issuer)
     door = Door(
         app=app,
         settings=settings,
-        admission=Admission(users, Tokens(users, settings.token_hours), settings.metrics_token),
+        admission=Admission(users, tokens, settings.metrics_token, provider),
         lanes={
             Lanes.INFER: Lane("infer", workers=settings.infer_workers, queue=settings.infer_queue),
             Lanes.EXPORT: Lane("export", workers=_EXPORTS, queue=_EXPORT_QUEUE),

@@ -25,14 +25,16 @@ _FRAME = f"""<!doctype html>
 <h1>renal-loop</h1><p>Small renal masses on MRI. Not a medical device.</p>
 """
 _LOGIN = """
-<form method="post" action="/login">
 {% if problem %}<p class="problem" role="alert">{{ problem }}</p>{% endif %}
+{% if provider %}<p class="do">
+<a href="/login/oidc?next={{ next_path | urlencode }}">Log in with your hospital's account</a></p>{% endif %}
+{% if passwords %}<form method="post" action="/login">
 <input type="hidden" name="next" value="{{ next_path }}">
 <label for="username">User name</label>
 <input id="username" name="username" autocomplete="username" required autofocus>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
-<button>Log in</button></form></body></html>"""
+<button>Log in</button></form>{% endif %}</body></html>"""
 _START = """
 {% if user.name %}<p>Logged in as <strong>{{ user.name }}</strong> ({{ user.role.title }}).</p>
 {% else %}<p>No login is needed on this machine. <code>main.py users add</code> makes the server ask for one.</p>
@@ -54,15 +56,20 @@ _TEMPLATES = Environment(autoescape=True)
 _LOGIN_PAGE, _HOME_PAGE = _TEMPLATES.from_string(_FRAME + _LOGIN), _TEMPLATES.from_string(_FRAME + _START)
 
 
-def login(*, next_path: str, problem: str = "", status: int = 200) -> HTMLResponse:
+def login(
+    *, next_path: str, problem: str = "", status: int = 200, passwords: bool = True, provider: bool = False
+) -> HTMLResponse:
     """Where a person logs in.
 
     Args:
         next_path: Page of this server to open then.
         problem: Why the last attempt failed.
         status: HTTP status.
+        passwords: Whether there are users with a password of their own here.
+        provider: Whether people can log in elsewhere.
     """
-    return HTMLResponse(_LOGIN_PAGE.render(next_path=next_path, problem=problem), status, headers=_HEADERS)
+    shown = _LOGIN_PAGE.render(next_path=next_path, problem=problem, passwords=passwords, provider=provider)
+    return HTMLResponse(shown, status, headers=_HEADERS)
 
 
 def home(user: User, *, notice: str, labels: bool) -> HTMLResponse:

@@ -58,6 +58,8 @@ ROUTES: tuple[Row, ...] = (
     _open(Who.ANNOTATOR, "GET", "/auth/token/valid", login.valid),
     _open(Who.PUBLIC, "GET", "/login", login.page),
     _open(Who.PUBLIC, "POST", "/login", login.log_in, lane=Lanes.LOGIN),
+    _open(Who.PUBLIC, "GET", "/login/oidc", login.begin_elsewhere, lane=Lanes.LOGIN),
+    _open(Who.PUBLIC, "GET", "/login/oidc/callback", login.finish_elsewhere, lane=Lanes.LOGIN),
     _open(Who.PUBLIC, "POST", "/logout", login.log_out),
     # the admin's page
     _open(Who.ADMIN, "GET", "/admin", admin.page, in_schema=False),
