@@ -1,4 +1,4 @@
-"""What the pages tell people to type is what the program takes, and all that it takes is on the front page."""
+"""What the pages name is there, and what is there is named."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ def test_the_front_page_names_every_command() -> None:
     table = PAGES["README.md"].read_text().partition("| command | does |")[2].partition("\n\n")[0]
     named = {span.split()[0] for row in table.splitlines() for span in re.findall("`([^`]+)`", row)}
     assert set(typer.main.get_command(app.app).commands) <= named
+
+
+def test_the_architecture_names_every_folder() -> None:
+    folders = {path.parent.name for path in ROOT.glob("lib/*/__init__.py")}
+    assert folders == set(re.findall(r"`lib/(\w+)/`", PAGES["architecture.md"].read_text().partition("## ")[0]))

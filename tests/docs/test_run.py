@@ -175,9 +175,7 @@ class Reader:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if typed(page)])
-def test_a_page_is_run_from_top_to_bottom(
-    page: str, place: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_is_run_from_top_to_bottom(page: str, place: Path, request: pytest.FixtureRequest) -> None:
     BEFORE.get(page, lambda _: None)(place)
     reader = Reader(place, request)
     for command in typed(page):
