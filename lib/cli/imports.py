@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from lib.domain.ledger import SeriesRow
     from lib.ingest.dicom import ImportResult
 
+DicomArgument = Annotated[
+    Path, typer.Argument(metavar="DICOM_DIR", help="Folder of DICOM, however deep, or a zip of one.")
+]
+IntoOption = Annotated[Path, typer.Option(help="Cohort folder; made when it does not exist.")]
+CentreOption = Annotated[str, typer.Option(help="Stands for the hospital in the cohort.")]
+KeyOption = Annotated[Path, typer.Option(help="Key file of the pseudonyms; made on first use.")]
+DecideOption = Annotated[
+    list[str] | None, typer.Option(metavar="SERIES=CODE", help="Say what a series is; CODE may be other.")
+]
+
 DEFAULT_KEY = Path("~/.config/renal-loop/import.key")
 ALREADY = "already there"
 _EVERY_S = 0.5
@@ -24,13 +34,11 @@ _HEAD = ("series", "patient", "no.", "slices", "description", "taken for", "sure
 
 
 def import_(
-    dicom: Annotated[Path, typer.Argument(metavar="DICOM_DIR", help="Folder of DICOM, however deep, or a zip of one.")],
-    into: Annotated[Path, typer.Option(help="Cohort folder; made when it does not exist.")],
-    centre: Annotated[str, typer.Option(help="Stands for the hospital in the cohort.")],
-    key: Annotated[Path, typer.Option(help="Key file of the pseudonyms; made on first use.")] = DEFAULT_KEY,
-    decide: Annotated[
-        list[str] | None, typer.Option(metavar="SERIES=CODE", help="Say what a series is; CODE may be other.")
-    ] = None,
+    dicom: DicomArgument,
+    into: IntoOption,
+    centre: CentreOption,
+    key: KeyOption = DEFAULT_KEY,
+    decide: DecideOption = None,
     json_: JsonFlag = False,
 ) -> None:
     """Import DICOM under pseudonyms; every series is listed with what it was taken for and what became of it."""

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lib.cli.imports import DEFAULT_KEY, Progress
+from lib.cli.imports import (
+    DEFAULT_KEY,
+    CentreOption,
+    DecideOption,
+    DicomArgument,
+    IntoOption,
+    KeyOption,
+    Progress,
+)
 from lib.cli.report import JsonFlag, report
 from lib.configs.settings import Settings
 from lib.domain.errors import NotEnoughLabelsError, RenalError, UnknownModelError
@@ -38,13 +46,11 @@ _LATER = "later"
 
 
 def onboard(
-    dicom: Annotated[Path, typer.Argument(metavar="DICOM_DIR", help="Folder of DICOM, however deep, or a zip of one.")],
-    into: Annotated[Path, typer.Option(help="Cohort folder; made when it does not exist.")],
-    centre: Annotated[str, typer.Option(help="Stands for the hospital in the cohort.")],
-    key: Annotated[Path, typer.Option(help="Key file of the pseudonyms; made on first use.")] = DEFAULT_KEY,
-    decide: Annotated[
-        list[str] | None, typer.Option(metavar="SERIES=CODE", help="Say what a series is; CODE may be other.")
-    ] = None,
+    dicom: DicomArgument,
+    into: IntoOption,
+    centre: CentreOption,
+    key: KeyOption = DEFAULT_KEY,
+    decide: DecideOption = None,
     patients: Annotated[int, typer.Option(min=1, help="How many to name for labelling first.")] = 10,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of fine-tuning, per sequence.")] = 10.0,
     rehearse: Annotated[

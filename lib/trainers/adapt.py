@@ -41,6 +41,23 @@ class Adaptation:
     decision: PromotionDecision
 
 
+class _Watched:
+    """A challenger, with what it learned from and every score that was asked for."""
+
+    def __init__(self, challenger: Challenger) -> None:
+        self._challenger = challenger
+        self.learned: Sequence[LabelledImage] = ()
+        self.scores: dict[Path, list[CaseScore]] = {}
+
+    def train(self, training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
+        self.learned = training
+        return self._challenger.train(training, validation)
+
+    def score(self, weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
+        self.scores[weights] = self._challenger.score(weights, images)
+        return self.scores[weights]
+
+
 def adapt(
     code: str,
     cases: Sequence[LabelledImage],
@@ -74,22 +91,12 @@ def adapt(
     champion = registry.models.champion(code)
     old = frozenset(case.image_id for case in cases if case.image_id not in new)
     challenger = Challenger(get_sequence(code), version, registry.models, settings, on_epoch, old)
-    learned: list[LabelledImage] = []
-    scores: dict[Path, list[CaseScore]] = {}
-
-    def train(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> Path:
-        learned.extend(training)
-        return challenger.train(training, validation)
-
-    def score(weights: Path, images: Sequence[LabelledImage]) -> list[CaseScore]:
-        scores[weights] = challenger.score(weights, images)
-        return scores[weights]
-
+    watched = _Watched(challenger)
     result = retrain(
         cases,
         champion=champion,
-        train=train,
-        score=score,
+        train=watched.train,
+        score=watched.score,
         salt=salt,
         rule=gate,
         champion_scanners=challenger.start.scanners or scanners([case for case in cases if case.image_id in old]),
@@ -97,13 +104,13 @@ def adapt(
     registry.add(code, version, challenger.record(()), asdict(result.decision))
     if promote and result.decision.promote:
         registry.promote(version, who=GATE, reason=result.decision.reason)
-    taught = sum(case.image_id in new for case in learned)
+    taught = sum(case.image_id in new for case in watched.learned)
     return Adaptation(
         code=code,
         version=version,
         taught=taught,
-        rehearsed=len(learned) - taught,
-        before=scores[champion],
+        rehearsed=len(watched.learned) - taught,
+        before=watched.scores[champion],
         after=result.challenger,
         decision=result.decision,
     )
