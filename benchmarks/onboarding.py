@@ -2,8 +2,9 @@
 
     python -m benchmarks.onboarding --out onboarding.json --epochs 30 --fine-epochs 12          # small, on a laptop
     python -m benchmarks.onboarding --out onboarding.json --full --patients 120 --epochs 400    # on a GPU server
+    python -m benchmarks.onboarding --out onboarding.json --full --foreign --start-from model/shipped/NP.safetensors
 
-A network is trained on GE phantoms alone. The new scanner's images come from the vendor that was left out, or, with
+A network is trained on GE phantoms alone, or is one that never saw the new scanner (``--start-from``). The new scanner's images come from the vendor that was left out, or, with
 ``--foreign``, from a made-up scanner (``benchmarks/foreign.py``): the phantoms' vendors look so alike that there may be
 no gap to close. Ten of its patients are labelled, the network is
 fine-tuned on them with rehearsal of the GE patients, and both networks are scored on patients that neither saw.
@@ -25,8 +26,8 @@ from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import STRUCTURE_NAMES
 from lib.imaging.volume import write_bytes, write_volume
 from lib.loop.rehearsal import rehearsed
-from lib.nets.fit import fit
-from lib.nets.networks import LoadedWeights, Plan
+from lib.nets.fit import FitResult, fit
+from lib.nets.networks import LoadedWeights, Plan, load_weights
 from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
 from lib.phantom.cohort import FULL_SIZE, SMALL_SIZE, Size, make_case
@@ -43,6 +44,7 @@ def main() -> None:
     options.add_argument("--vendor", default="Siemens")
     options.add_argument("--foreign", action="store_true", help="a made-up scanner instead of a vendor of the table")
     options.add_argument("--full", action="store_true", help="images of full size")
+    options.add_argument("--start-from", type=Path, help="weights instead of a training on GE alone")
     options.add_argument("--patients", type=int, default=40, help="GE patients to train on")
     options.add_argument("--test", type=int, default=16, help="patients of each kind to test on")
     options.add_argument("--epochs", type=int, default=30, help="of 25 steps, on GE alone")
@@ -71,20 +73,22 @@ def trial(given: argparse.Namespace, vendor: str) -> dict[str, object]:
     ge = images("ge", SEEN, given.patients, 0)
     own = images("new", vendor, LABELLED, 10_000)
     test = [*images("ge-test", SEEN, given.test, 20_000), *images("new-test", vendor, given.test, 30_000)]
-    plan = _plan(given.sequence, full=given.full)
     settings = FitSettings(epochs=given.epochs, seed=0, device=given.device, threads=given.threads)
-    base = fit(ge, [], plan, settings, checkpoint=folder / "base.checkpoint")
-    before = LoadedWeights(plan=plan, state=dict(base.state))
+    if given.start_from:
+        before = load_weights(given.start_from)
+    else:
+        plan = _plan(given.sequence, full=given.full)
+        before = _weights(fit(ge, [], plan, settings, checkpoint=folder / "base.checkpoint"))
     gentle = replace(settings, epochs=given.fine_epochs, learning_rate=GENTLE)
     earlier = {image.image_id for image in ge}
     mixed = rehearsed([*own, *ge], lambda image: image.image_id in earlier, settings.rehearsal)
-    tuned = fit(mixed, [], plan, gentle, start_from=before)
-    after = LoadedWeights(plan=plan, state=dict(tuned.state))
+    after = _weights(fit(mixed, [], before.plan, gentle, start_from=before))
     scores = {
         name: score_images(weights, test, given.device) for name, weights in (("before", before), ("after", after))
     }
     return {
         "sequence": given.sequence,
+        "started_from": before.notes.get("version", "a training on GE alone"),
         "new": vendor,
         "labelled": LABELLED,
         "test_patients": given.test,
@@ -107,6 +111,10 @@ def summary(scores: dict[str, list[CaseScore]], structure: str) -> dict[str, flo
         "recovered": round(gained / gap, 3) if gap > 0 else None,
         "lost on GE": round(mean[f"{SEEN} before"] - mean[f"{SEEN} after"], 4),
     }
+
+
+def _weights(result: FitResult) -> LoadedWeights:
+    return LoadedWeights(plan=result.plan, state=dict(result.state))
 
 
 def _mean(scores: Sequence[CaseScore], structure: str, *, ge: bool) -> float:
