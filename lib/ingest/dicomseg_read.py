@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from lib.domain.errors import BadDicomError, BadLabelError
 from lib.domain.structures import STRUCTURES
@@ -99,7 +100,8 @@ def _kind(dataset: Dataset) -> str:
 
 def _pixels(dataset: Dataset, kind: str) -> NDArray[np.integer]:
     """All frames, as they are stored, on axes (frame, row, column); a fractional one as 0 and 1."""
-    pixels: NDArray[np.integer] = np.reshape(dataset.pixel_array, (-1, dataset.Rows, dataset.Columns))
+    decoded = _packed_rle(dataset) if _is_packed_rle(dataset) else dataset.pixel_array
+    pixels: NDArray[np.integer] = np.reshape(decoded, (-1, dataset.Rows, dataset.Columns))
     if kind == _FRACTIONAL:
         whole = int(dataset.get("MaximumFractionalValue", 255))
         between = int(np.count_nonzero((pixels != 0) & (pixels != whole)))
@@ -107,6 +109,23 @@ def _pixels(dataset: Dataset, kind: str) -> NDArray[np.integer]:
             msg = f"{between} pixels lie between 0 and 1: it holds probabilities; expected what is drawn and what not"
             raise BadDicomError(msg)
     return pixels if kind == _LABELS else (pixels != 0).astype(np.uint8)
+
+
+def _is_packed_rle(dataset: Dataset) -> bool:
+    return dataset.BitsAllocated == 1 and dataset.file_meta.TransferSyntaxUID == RLELossless
+
+
+def _packed_rle(dataset: Dataset) -> NDArray[np.uint8]:
+    """Bits in bytes, each frame compressed by itself, as dcmjs (OHIF) writes them; pydicom decodes whole bytes only."""
+    voxels = int(dataset.Rows) * int(dataset.Columns)
+    frames = Dataset()
+    frames.file_meta, frames.PixelData = dataset.file_meta, dataset.PixelData
+    frames.is_little_endian, frames.is_implicit_VR = True, False
+    frames.NumberOfFrames, frames.Rows, frames.Columns = dataset.NumberOfFrames, 1, -(-voxels // 8)
+    frames.SamplesPerPixel, frames.PhotometricInterpretation = 1, dataset.PhotometricInterpretation
+    frames.BitsAllocated, frames.PixelRepresentation = 8, 0
+    packed = np.reshape(frames.pixel_array, (-1, frames.Columns))
+    return np.unpackbits(packed, axis=1, bitorder="little")[:, :voxels]
 
 
 def _masks(

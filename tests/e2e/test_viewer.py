@@ -4,8 +4,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import requests
 
@@ -51,6 +53,11 @@ window.fetch = (address, options) => {
     window.sent.push(JSON.parse(options.body.get('meta')).clicks);
   return ask(address, options);
 };"""
+LOADED = """() => services.segmentationService.getSegmentations()[0].representationData.Labelmap.imageIds.every(
+  id => cornerstone.cache.getImage(cornerstone.cache.getImage(id).referencedImageId))"""
+EXPORT = """() => commandsManager.runCommand(
+  'downloadSegmentation', { segmentationId: services.segmentationService.getSegmentations()[0].segmentationId },
+  'SEGMENTATION')"""
 BOX = """() => {
   const id = services.viewportGridService.getActiveViewportId();
   const box = services.cornerstoneViewportService.getCornerstoneViewport(id).element.getBoundingClientRect();
@@ -349,6 +356,41 @@ def test_a_click_names_its_pixel_and_the_network_answers_to_it(reader: Callable,
     press(page, "z")
     page.wait_for_timeout(300)
     assert_same(drawn_in(page), added)
+
+
+def test_a_seg_that_ohif_writes_by_itself_becomes_the_label(
+    reader: Callable, hospital: Hospital, tmp_path: Path
+) -> None:
+    """OHIF's own export, bits that are RLE-compressed, sent to the PACS by hand."""
+    page = reader("ben")
+    image = next_case(page, hospital)
+    press(page, "2")
+    stroke(page, 0.5, 0.6)
+    drawn = drawn_in(page)
+    page.wait_for_function(LOADED)  # else OHIF refuses to write
+    with page.expect_download() as download:
+        page.evaluate(EXPORT)
+    download.value.save_as(tmp_path / "seg.dcm")
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    print(
+        written.SOPClassUID,
+        written.SegmentationType,
+        written.file_meta.TransferSyntaxUID,
+        [str(s.SegmentLabel) for s in written.SegmentSequence],
+        written.NumberOfFrames,
+    )
+    assert written.Modality == "SEG"
+    requests.post(f"{hospital.pacs.root}/instances", (tmp_path / "seg.dcm").read_bytes(), timeout=30).raise_for_status()
+
+    listing = f"{hospital.server.url}/datastore/?output=all"
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while "final" not in page.request.get(listing).json()["objects"][image]["labels"]:
+        assert time.monotonic() < end, hospital.server.log.read_text()[-2000:]
+        page.wait_for_timeout(500)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    assert "submitted label is shown" in told(page)
+    assert_same(drawn_in(page), drawn)
 
 
 def test_an_empty_label_is_submitted_only_after_a_question(reader: Callable, hospital: Hospital) -> None:

@@ -5,7 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixel_data_handlers.rle_handler import rle_encode_frame
 from pydicom.sequence import Sequence
+from pydicom.uid import RLELossless
 
 from lib.domain.errors import BadDicomError, BadLabelError
 from lib.domain.structures import CYST, KIDNEY, MASS
@@ -55,6 +58,17 @@ def test_each_kind_is_read_voxel_by_voxel(name: str, kind: str) -> None:
     expected = volume_on(images, name, drawing_of(images))
     np.testing.assert_array_equal(found.label.data, expected.data[:, :, :: _direction(found.label.affine, expected)])
     assert (found.drawn, found.overlaps) == ({"kidney", "mass", "cyst"}, 0)
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_packed_bits_that_are_compressed_frame_by_frame_are_read(name: str) -> None:
+    images, seg = foreign(name=name)
+    expected = read_seg(seg, images).label.data
+    packed = np.packbits(seg.pixel_array.reshape(seg.NumberOfFrames, -1), axis=1, bitorder="little")
+    seg.PixelData = encapsulate([rle_encode_frame(frame[None]) for frame in packed])
+    seg["PixelData"].is_undefined_length = True
+    seg.file_meta.TransferSyntaxUID = RLELossless
+    np.testing.assert_array_equal(read_seg(seg, images).label.data, expected)
 
 
 def _direction(affine: np.ndarray, expected: object) -> int:
