@@ -372,13 +372,6 @@ def test_a_seg_that_ohif_writes_by_itself_becomes_the_label(
         page.evaluate(EXPORT)
     download.value.save_as(tmp_path / "seg.dcm")
     written = pydicom.dcmread(tmp_path / "seg.dcm")
-    print(
-        written.SOPClassUID,
-        written.SegmentationType,
-        written.file_meta.TransferSyntaxUID,
-        [str(s.SegmentLabel) for s in written.SegmentSequence],
-        written.NumberOfFrames,
-    )
     assert written.Modality == "SEG"
     requests.post(f"{hospital.pacs.root}/instances", (tmp_path / "seg.dcm").read_bytes(), timeout=30).raise_for_status()
 
