@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +21,7 @@ from lib.nets.networks import load_weights, save_weights
 from lib.registry.versions import SCANNERS, version_in
 from tests.e2e.conftest import SALT, START_S, Server, running
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif("RENAL_LOOP_WHOLE_LOOP" not in os.environ, reason="asked for with RENAL_LOOP_WHOLE_LOOP=1"),
-]
+pytestmark = pytest.mark.slow
 
 LABELS_OF_A_RUN = 6  # of training patients: what the policy waits for
 SIDES = {"holdout": 3, "validation": 1, "train": LABELS_OF_A_RUN}  # in the order of sending: the last one starts a run
