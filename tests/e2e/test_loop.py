@@ -91,7 +91,8 @@ def test_a_reader_gets_a_case_a_proposal_and_keeps_the_label(server: Server, cli
 
 
 def test_a_reader_corrects_a_proposal_with_clicks(server: Server, client: MONAILabelClient) -> None:
-    image_id = "P0001_NP"
+    seen = {image.partition("_")[0] for image, one in client.datastore()["objects"].items() if "final" in one["labels"]}
+    image_id = next(f"{patient}_NP" for patient in ("P0001", "P0002") if patient not in seen)  # no label to start from
     proposal = read_label(Path(client.infer("segment_auto", image_id, {})[0])).data
     wanted, unwanted = ([int(at) for at in np.argwhere(proposal == value)[0]] for value in (0, KIDNEY))
     asked = {"mass": [wanted], "kidney": {"background": [unwanted]}, "cyst": [], "label": "mass"}
