@@ -17,6 +17,7 @@ from lib.evaluation.page.plots import COLOURS
 from lib.evaluation.page.render import content_policy, page_style, page_templates
 from lib.evaluation.page.svg import INK, figure_svg, printable
 from lib.evaluation.page.table import Row, RowGroup, Table
+from lib.evaluation.page.wording import sentence
 from lib.imaging.volume import write_bytes
 from lib.onboarding.distribution import Difference
 from lib.onboarding.readiness import Adapted, Onboarding, SequenceReadiness
@@ -55,6 +56,7 @@ def render_page(found: Onboarding) -> str:
             style=Markup(style),  # noqa: S704 - our own file
             policy=content_policy(style),
             advice=overall(found),
+            reason=sentence(overall(found).reason),
             summary=_summary(found),
             questions=_questions(found),
             refused=_refused(found),
