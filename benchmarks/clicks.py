@@ -26,7 +26,7 @@ from lib.configs.settings import Settings
 from lib.domain.clicks import Click
 from lib.domain.cohort import read_cohort
 from lib.domain.records import CaseRecord
-from lib.domain.structures import MASS
+from lib.domain.structures import MASS, STRUCTURES
 from lib.imaging.metrics import dice
 from lib.imaging.mistakes import mistakes
 from lib.imaging.volume import Volume, read_label, read_volume
@@ -81,15 +81,22 @@ def trial(
     image, made = refiner.ready(volume), list[Click]()
     scores, seconds = [mass_dice(label, truth)], []
     for _ in range(clicks):
-        wrong = mistakes(label == MASS, truth.data == MASS, truth.spacing_mm)
-        if wrong:
-            i, j, k = wrong[0].centre
-            made.append(Click(structure="mass", inside=wrong[0].missing, at=(i, j, k)))
+        made += next_click(label, truth)
         began = time.process_time()
         label = refiner(image, label, made)
         seconds.append(time.process_time() - began)
         scores.append(mass_dice(label, truth))
     return Trial(image_id=record.image_id, sequence=record.sequence, dice=tuple(scores), seconds=tuple(seconds))
+
+
+def next_click(label: NDArray[np.uint8], truth: Volume, structures: Sequence[str] = ("mass",)) -> list[Click]:
+    """Where a reader clicks: into the middle of the largest mistake; nowhere when all is right."""
+    wrong = [
+        (one.voxels, Click(structure=name, inside=one.missing, at=one.centre))
+        for name in structures
+        for one in mistakes(label == STRUCTURES[name].value, truth.data == STRUCTURES[name].value, truth.spacing_mm)
+    ]
+    return [max(wrong, key=lambda one: one[0])[1]] if wrong else []
 
 
 def mass_dice(label: NDArray[np.uint8], truth: Volume) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.learning_report import summary
-from benchmarks.simulated_reader import LOOK_S, minutes, surface_voxels_to_change
+from benchmarks.simulated_reader import LOOK_S, minutes, reader_of, surface_voxels_to_change
 from lib.domain.structures import KIDNEY, MASS
 
 
@@ -27,6 +27,20 @@ def test_a_right_proposal_costs_a_look_and_a_missed_mass_its_surface() -> None:
 def test_a_surface_within_one_voxel_is_left_as_it_is() -> None:
     assert surface_voxels_to_change(organ(shift=1), organ()) == 0
     assert surface_voxels_to_change(organ(shift=3), organ()) > 0
+
+
+def test_a_reader_of_fine_voxels_draws_as_long_a_contour_in_as_much_time_and_is_as_exact() -> None:
+    fine, whole = np.kron(organ(), np.ones((2, 2, 2), np.uint8)), organ()
+    twice = minutes(fine, reader=reader_of((2.0, 2.0, 3.0))), minutes(whole, reader=reader_of((4.0, 4.0, 6.0)))
+    assert twice[0] / twice[1] == pytest.approx(2, rel=0.1)  # as many contours again, in slices half as thick
+    moved = np.roll(fine, 1, axis=0)
+    assert minutes(fine, moved, reader_of((2.9, 2.9, 3.0))) == pytest.approx(LOOK_S / 60)
+    assert minutes(fine, moved, reader_of((3.1, 3.1, 3.0))) > LOOK_S / 60
+
+
+def test_only_wanted_structures_cost() -> None:
+    assert minutes(organ(), organ(mass=False), values=[KIDNEY]) < minutes(organ(), organ(mass=False))
+    assert minutes(organ(mass=False), organ(mass=False), values=[MASS]) == LOOK_S / 60
 
 
 def test_a_hopeless_proposal_costs_no_more_than_none() -> None:
