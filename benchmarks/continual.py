@@ -2,9 +2,10 @@
 
     python -m benchmarks.continual --out continual
 
-Tiny phantoms of one sequence arrive in batches: from GE first, then from one more vendor after the other. In some rounds
+Coarse phantoms of one sequence arrive in batches: from GE first, then from one more vendor after the other. In some rounds
 the whole batch is wrong: shifted, without its masses, or with kidney and mass swapped. Three ways to go on from the same
-first network:
+first network, trained on the first batch: a small one from nothing, which finds no masses on a CPU's budget; or with
+``--start-from`` one that exists, made used to coarser voxels (the images are less coarse then, so that it finds masses):
 
 * *loop*: what the server does, ``SequenceTrain`` over a real store and registry: labels reviewed, the gate decides;
 * *gate alone*: the same without the review of labels;
@@ -41,7 +42,7 @@ from lib.nets.fit import fit
 from lib.nets.networks import Plan, load_weights, save_weights
 from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
-from lib.phantom.cohort import SMALL_SIZE, make_case
+from lib.phantom.cohort import SMALL_SIZE, Size, make_case
 from lib.registry.audit import AuditLog
 from lib.registry.changes import Registry
 from lib.registry.models import ModelFolder
@@ -54,8 +55,11 @@ from lib.trainers.sequence import SequenceTrain
 CODE = "NP"
 PLAN = Plan(code=CODE, spacing_mm=(4.5, 4.5, 6.0), patch=(48, 48, 12), channels=(8, 16, 16))
 VENDORS = ("GE", "Siemens", "Philips", "Canon")
+COARSER: dict[str, Any] = {"spacing_mm": (2.2, 2.2, 4.4), "patch": (64, 64, 24)}
+MID_SIZE = Size(matrix=(128, 112, 40), fine_mm=(2.5, 2.5, 5.0))
 SEED, TEST_SEED, SALT = 4101, 4102, "continual"
 SHIFT_MM = 20.0
+VALIDATED = 4  # images an epoch
 UNSUSPECTING = LabelRule(
     seen_ml=math.inf,
     off_kidney_mm=math.inf,
@@ -100,6 +104,19 @@ class Scale:
     steps: int
     rounds: int
     least: int
+    learning_rate: float
+    size: Size
+
+    @property
+    def settings(self) -> FitSettings:
+        """Of a run."""
+        return FitSettings(
+            epochs=max(1, self.steps // 20),
+            steps_per_epoch=20,
+            learning_rate=self.learning_rate,
+            threads=1,
+            validation_cases=VALIDATED,
+        )
 
 
 def vendor_of_round(number: int) -> str:
@@ -107,12 +124,12 @@ def vendor_of_round(number: int) -> str:
     return VENDORS[min((number - 1) // 2, len(VENDORS) - 1)]
 
 
-def written(folder: Path, seed: int, number: int, vendor: str, prefix: str) -> LabelledImage:
+def written(folder: Path, seed: int, number: int, vendor: str, prefix: str, size: Size = SMALL_SIZE) -> LabelledImage:
     """Make a phantom of a vendor, unless it is there."""
     name = f"{prefix}{number:04d}"
     image, label = folder / f"{name}_{CODE}.nii.gz", folder / "truth" / f"{name}_{CODE}.nii.gz"
     if not label.is_file():
-        case = make_case(seed, number, CODE, vendors=[vendor], size=SMALL_SIZE)
+        case = make_case(seed, number, CODE, vendors=[vendor], size=size)
         write_volume(case.image, image)
         write_volume(case.label, label)
     return LabelledImage(
@@ -131,7 +148,7 @@ def batches(folder: Path, scale: Scale) -> list[list[LabelledImage]]:
     vendors = [VENDORS[0], *(vendor_of_round(number) for number in range(1, scale.rounds + 1))]
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     return [
-        [written(folder, SEED, start + offset, vendor, "P") for offset in range(size)]
+        [written(folder, SEED, start + offset, vendor, "P", scale.size) for offset in range(size)]
         for start, size, vendor in zip(starts, sizes, vendors, strict=True)
     ]
 
@@ -167,10 +184,9 @@ class Loop:
         self.models = ModelFolder(shipped=shipped, live=out / "live")
         audit = AuditLog(self.models.live)
         self.store = CohortStore(out / "cohort", "", audit.append)
-        settings = FitSettings(epochs=max(1, scale.steps // 20), steps_per_epoch=20, threads=1)
         gate = GateRule(min_patients=scale.least, stratum_min_patients=scale.least, more_false_masses=2.0)
         registry = Registry(models=self.models, audit=audit)
-        self.task = SequenceTrain(SEQUENCES[CODE], registry, settings, SALT, gate, labels=labels)
+        self.task = SequenceTrain(SEQUENCES[CODE], registry, scale.settings, SALT, gate, labels=labels)
 
     def go(self, cases: Sequence[LabelledImage], sent: Sequence[Path]) -> dict[str, Any]:
         """Take a batch of labels in, and train."""
@@ -201,9 +217,8 @@ class BestEpoch:
         """Learn from everything that came so far, and publish."""
         self._known += [replace(case, label=path) for case, path in zip(cases, sent, strict=True)]
         cut = len(self._known) * 4 // 5
-        settings = FitSettings(epochs=max(1, self._scale.steps // 20), steps_per_epoch=20, threads=1)
         base = load_weights(self._serves)
-        result = fit(self._known[:cut], self._known[cut:], base.plan, settings, start_from=base)
+        result = fit(self._known[:cut], self._known[cut:], base.plan, self._scale.settings, start_from=base)
         self._serves = self._out / f"round-{len(self._known)}.safetensors"
         save_weights(self._serves, result.state, result.plan, {"version": self._serves.stem})
         return {"verdict": "published", "reason": "the best epoch serves", "suspicious": []}
@@ -213,11 +228,13 @@ class BestEpoch:
         return self._serves
 
 
-def first_network(path: Path, cases: Sequence[LabelledImage], steps: int) -> None:
+def first_network(path: Path, cases: Sequence[LabelledImage], settings: FitSettings, start_from: Path | None) -> None:
     """Train what all three start from, on GE alone."""
     cut = len(cases) * 4 // 5
-    settings = FitSettings(epochs=max(1, steps // 20), steps_per_epoch=20, threads=1)
-    result = fit(cases[:cut], cases[cut:], PLAN, settings, checkpoint=path.with_suffix(".checkpoint"))
+    known = load_weights(start_from) if start_from else None
+    base = known and replace(known, plan=replace(known.plan, **COARSER))
+    plan = base.plan if base else PLAN
+    result = fit(cases[:cut], cases[cut:], plan, settings, start_from=base)
     save_weights(path, result.state, result.plan, {"version": f"{CODE}-first", "scanners": json.dumps([VENDORS[0]])})
 
 
@@ -234,18 +251,19 @@ def tested(weights: Path, tests: Sequence[LabelledImage]) -> dict[str, dict[str,
     return found
 
 
-def run(out: Path, scale: Scale, arms: Sequence[str] = ARMS) -> dict[str, Any]:
+def run(out: Path, scale: Scale, arms: Sequence[str] = ARMS, start_from: Path | None = None) -> dict[str, Any]:
     """Go through all rounds, each way."""
     arrivals = batches(out / "phantoms", scale)
     tests = [
-        written(out / "tests", TEST_SEED + place, number, vendor, vendor)
+        written(out / "tests", TEST_SEED + place, number, vendor, vendor, scale.size)
         for place, vendor in enumerate(VENDORS)
         for number in range(scale.tests)
     ]
     first = out / "shipped" / f"{CODE}.safetensors"
     if not first.is_file():
-        first_network(first, arrivals[0], 5 * scale.steps)
+        first_network(first, arrivals[0], replace(scale, steps=5 * scale.steps).settings, start_from)
     start = tested(first, tests)
+    print("first", json.dumps(start), flush=True)
     document: dict[str, Any] = {"poisoned": POISONED, "arms": {}}
     for arm in arms:
         one: Loop | BestEpoch
@@ -263,7 +281,9 @@ def run(out: Path, scale: Scale, arms: Sequence[str] = ARMS) -> dict[str, Any]:
             told, serves = one.go(cases, sent), one.serves()
             spent = round(time.process_time() - began, 1)
             row = {"round": number, "vendor": vendor_of_round(number), "wrong": wrong, **told, "process_s": spent}
-            rounds.append({**row, "dsc": tested(serves, tests), "serves": serves.stem})
+            same = serves.stem == rounds[-1].get("serves", first.stem)
+            dsc = rounds[-1]["dsc"] if same else tested(serves, tests)
+            rounds.append({**row, "dsc": dsc, "serves": serves.stem})
             print(
                 arm, json.dumps({name: value for name, value in rounds[-1].items() if name != "suspicious"}), flush=True
             )
@@ -322,12 +342,15 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--tests", type=int, default=10, help="test patients of each vendor")
     options.add_argument("--steps", type=int, default=120, help="of each run; five times as many for the first network")
+    options.add_argument("--learning-rate", type=float, default=FitSettings.learning_rate)
+    options.add_argument("--start-from", type=Path, help="weights of NP that the first network is made from")
     options.add_argument("--least", type=int, default=8, help="holdout patients that the gate needs")
     given = vars(options.parse_args())
-    out, arms = given.pop("out"), given.pop("arms")
+    out, arms, start_from = given.pop("out"), given.pop("arms"), given.pop("start_from")
     torch.set_num_threads(1)
     began = time.process_time()
-    document = run(out, Scale(**given), arms)
+    scale = Scale(**given, size=MID_SIZE if start_from else SMALL_SIZE)
+    document = run(out, scale, arms, start_from)
     print(table(document))
     plot(document, out / "continual.png")
     print(f"{time.process_time() - began:.0f} s of process time")
