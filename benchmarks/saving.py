@@ -2,7 +2,8 @@
 
     python main.py phantom COHORT --patients 30 --seed 900001
     python main.py predict COHORT --out PROPOSALS
-    python -m benchmarks.saving COHORT --proposals PROPOSALS --json saving.json
+    python -m benchmarks.saving COHORT --proposals PROPOSALS --json rows.json
+    python -m benchmarks.saving --summary rows.json
 
 The reader labels every sequence of a patient who has a mass, one after the other, the first one in turn. Minutes are those
 of ``simulated_reader`` (at the voxels of the image), once for kidney, mass and cyst, once for masses alone. Ways:
@@ -50,10 +51,16 @@ Labels = NDArray[np.uint8]
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("cohort", type=Path)
-    options.add_argument("--proposals", type=Path, required=True, help="folder that the command predict wrote")
+    options.add_argument("cohort", type=Path, nargs="?")
+    options.add_argument("--proposals", type=Path, help="folder that the command predict wrote for the cohort")
     options.add_argument("--json", type=Path, help="write every row here, after each")
+    options.add_argument("--summary", type=Path, nargs="+", help="print the figures of rows that were written")
     given = options.parse_args()
+    if given.summary:
+        print(table([row for path in given.summary for row in json.loads(path.read_text())]))
+        return
+    if not (given.cohort and given.proposals):
+        options.error("expected a cohort and its proposals, or --summary")
     refine = ClickRefiner(load_weights(Settings.from_conf({}).models().champion(CLICKS)), "cpu")
     rows = []
     for row in measured(given.cohort, given.proposals, refine):

@@ -14,7 +14,8 @@ import requests
 from lib.accounts.roles import Role
 from lib.accounts.users import UserFile
 from lib.domain.structures import MASS
-from lib.phantom.cohort import SMALL_SIZE
+from lib.imaging.volume import write_volume
+from lib.phantom.cohort import SMALL_SIZE, make_case
 from lib.phantom.dicom import generate_dicom
 from lib.web import viewer
 from tests.e2e.conftest import APP, Server, needs_chromium, running, started_by_us
@@ -31,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 PASSWORD = "correct horse battery"
-PATIENTS, CODES = 2, ("T2WI", "CP", "NP")
+PATIENTS, SEED, CODES = 2, 28, ("T2WI", "CP", "NP")
 PICTURES = APP / "tests-out" / "viewer"
 PATIENCE_MS = 240_000  # a busy machine is no failure
 # What is drawn, straight from the viewer: SOP instance -> [rows, columns, (index, value) of what is not empty].
@@ -71,6 +72,7 @@ class Hospital:
 
     pacs: Orthanc
     server: Server
+    dicom: Path
 
     def labels_in_pacs(self, count: int) -> list:
         end = time.monotonic() + PATIENCE_MS / 1000
@@ -85,7 +87,7 @@ class Hospital:
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     folder = tmp_path_factory.mktemp("hospital")
-    generate_dicom(folder / "dicom", patients=PATIENTS, seed=4, sequences=CODES, size=SMALL_SIZE)
+    generate_dicom(folder / "dicom", patients=PATIENTS, seed=SEED, sequences=CODES, size=SMALL_SIZE)
     users = UserFile(folder / "users.json")
     for name in ("anna", "ben"):
         users.add(name, Role.ANNOTATOR, PASSWORD)
@@ -95,7 +97,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
             requests.post(f"{pacs.root}/instances", file.read_bytes(), timeout=30).raise_for_status()
         with running(pacs.url, folder / "live", started_by_us, **settings) as server:
             _wait_for_images(server, PATIENTS * len(CODES))
-            yield Hospital(pacs=pacs, server=server)
+            yield Hospital(pacs=pacs, server=server, dicom=folder / "dicom")
 
 
 def _wait_for_images(server: Server, count: int) -> None:
@@ -172,19 +174,40 @@ def image_in(page) -> str:
     return re.search(r"image=([^&]+)", page.url)[1]
 
 
-def stroke(page, across: float, down: float, length: int = 20) -> None:
+def drag(page, across: float, down: float, length: int = 0) -> None:
     x, y, width, height = page.evaluate(BOX)
     page.mouse.move(x + across * width, y + down * height)
     page.mouse.down()
     page.mouse.move(x + across * width + length, y + down * height + 2, steps=6)
     page.mouse.up()
-    page.wait_for_timeout(300)
+
+
+def draw(page, across: float, down: float, length: int = 20) -> dict[str, np.ndarray]:
+    """Drag with brush or eraser; what is drawn then, once it has changed and stays."""
+    before = drawn_in(page)
+    drag(page, across, down, length)
+    return settled(page, before)
+
+
+def settled(page, before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is drawn once it is not what it was, and stays for a while."""
+    end = time.monotonic() + PATIENCE_MS / 1000
+    last, now = before, drawn_in(page)
+    while same(now, before) or not same(now, last):
+        assert time.monotonic() < end, "nothing was drawn"
+        page.wait_for_timeout(200)
+        last, now = now, drawn_in(page)
+    return now
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[uid], other[uid]) for uid in one)
 
 
 def click_at(page, across: float, down: float) -> None:
     """Click, and wait for the network's answer."""
     asked = page.evaluate("() => window.sent.length")
-    stroke(page, across, down, length=0)
+    drag(page, across, down)
     page.wait_for_function("asked => window.sent.length > asked", arg=asked)
     page.wait_for_selector("renal-panel:not([aria-busy])")
 
@@ -200,6 +223,28 @@ def submit(page) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("#renal-status.good, #renal-status.bad")
     assert "submitted" in page.inner_text("#renal-status")
+
+
+def correct(page, hospital: Hospital, folder: Path) -> str:
+    """Send the truth as the next version of the one label that there is; the image's id."""
+    objects = page.request.get(f"{hospital.server.url}/datastore/?output=all").json()["objects"]
+    (image,) = (name for name, one in objects.items() if "final" in one["labels"])
+    study = re.search(r"StudyInstanceUIDs=([\d.]+)", page.url)[1]
+    number = next(
+        number
+        for number in range(PATIENTS)
+        if pydicom.dcmread(next((hospital.dicom / f"{number:04d}").rglob("*.dcm"))).StudyInstanceUID == study
+    )
+    case, file = make_case(SEED, number, image.split("_")[-1], size=SMALL_SIZE), folder / "truth.nii.gz"
+    write_volume(case.label, file)
+    upload = {"name": file.name, "mimeType": "application/gzip", "buffer": file.read_bytes()}
+    answer = page.request.put(
+        f"{hospital.server.url}/datastore/label?image={image}",
+        multipart={"label": upload},
+        headers={"origin": hospital.server.url},
+    )
+    assert answer.ok, answer.text()
+    return image
 
 
 def drawn_in(page) -> dict[str, np.ndarray]:
@@ -242,7 +287,9 @@ def test_a_wrong_password_opens_nothing(reader: Callable, hospital: Hospital) ->
     assert refused.status == 401
 
 
-def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Callable, hospital: Hospital) -> None:
+def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(
+    reader: Callable, hospital: Hospital, tmp_path: Path
+) -> None:
     page = reader("anna")
     page.click("text=/^ACC/ >> nth=0")
     picture(page, "1-work-list")
@@ -254,14 +301,13 @@ def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Cal
     proposed = drawn_in(page)
 
     press(page, "2")
-    stroke(page, 0.6, 0.4)
-    brushed = drawn_in(page)
+    brushed = draw(page, 0.6, 0.4)
     assert sum((one == 2).sum() for one in brushed.values()) > sum((one == 2).sum() for one in proposed.values())
     press(page, "e")
-    stroke(page, 0.6, 0.4, length=4)
-    assert sum((one > 0).sum() for one in drawn_in(page).values()) < sum((one > 0).sum() for one in brushed.values())
+    erased = draw(page, 0.6, 0.4, length=4)
+    assert sum((one > 0).sum() for one in erased.values()) < sum((one > 0).sum() for one in brushed.values())
     press(page, "z")
-    assert_same(drawn_in(page), brushed)
+    assert_same(settled(page, erased), brushed)
     page.wait_for_selector("#renal-masses")
     assert re.search(r"[\d.]+ mL\s+\d+ mm", page.inner_text("#renal-masses"))
 
@@ -274,11 +320,12 @@ def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(reader: Cal
     (seg,) = hospital.labels_in_pacs(1)
     assert_same(pixels_by_image(seg), brushed)
 
-    before = page.url
+    before, labelled = page.url, correct(page, hospital, tmp_path)
     page.keyboard.press("n")
     page.wait_for_function("before => location.href !== before", arg=before)
     assert "proposed" in told(page)
     assert page.inner_text("#renal-reason").startswith("Why this case:")
+    assert f"carried over from the label of {labelled}" in page.inner_text("renal-panel")
     picture(page, "5-next-case")
 
 
@@ -308,9 +355,8 @@ def test_a_pacs_that_stops_keeps_nobody_from_submitting(reader: Callable, hospit
     hospital.pacs.stop()
     try:
         press(page, "2")
-        stroke(page, 0.4, 0.5)
+        drawn = draw(page, 0.4, 0.5)
         submit(page)
-        drawn = drawn_in(page)
         refused = page.request.get(f"{hospital.server.url}/proxy/dicom/studies")
         assert refused.status == 502
         picture(page, "7-pacs-stopped")
@@ -328,12 +374,11 @@ def test_a_click_names_its_pixel_and_the_network_answers_to_it(reader: Callable,
     next_case(page, hospital)
     before = drawn_in(page)
     press(page, "3")
-    stroke(page, 0.55, 0.35, length=0)
+    drawn = draw(page, 0.55, 0.35, length=0)
     dots = new_in(page, before)
     assert len(dots) < 30
     press(page, "z")
-    page.wait_for_timeout(300)
-    assert_same(drawn_in(page), before)
+    assert_same(settled(page, drawn), before)
 
     press(page, "2")
     press(page, "+")
@@ -354,8 +399,7 @@ def test_a_click_names_its_pixel_and_the_network_answers_to_it(reader: Callable,
     assert value_at(taken, *place) != MASS
     assert "1 click," in page.inner_text("#renal-status")  # on one spot the last word counts
     press(page, "z")
-    page.wait_for_timeout(300)
-    assert_same(drawn_in(page), added)
+    assert_same(settled(page, taken), added)
 
 
 def test_a_seg_that_ohif_writes_by_itself_becomes_the_label(
@@ -365,8 +409,7 @@ def test_a_seg_that_ohif_writes_by_itself_becomes_the_label(
     page = reader("ben")
     image = next_case(page, hospital)
     press(page, "2")
-    stroke(page, 0.5, 0.6)
-    drawn = drawn_in(page)
+    drawn = draw(page, 0.5, 0.6)
     page.wait_for_function(LOADED)  # else OHIF refuses to write
     with page.expect_download() as download:
         page.evaluate(EXPORT)
