@@ -329,6 +329,23 @@ def test_from_the_work_list_to_a_label_in_the_pacs_and_the_next_case(
     picture(page, "5-next-case")
 
 
+def test_a_proposal_to_distrust_says_so(reader: Callable, hospital: Hospital) -> None:
+    page = reader("ben")
+    server, headers = hospital.server.url, {"origin": hospital.server.url}
+    objects = page.request.get(f"{server}/datastore/?output=all").json()["objects"]
+    proposals = {
+        image: page.request.post(f"{server}/infer/segment_auto?image={image}&output=json", headers=headers).json()
+        for image, one in objects.items()
+        if "final" not in one["labels"]
+    }
+    image, proposal = next((image, one) for image, one in proposals.items() if one.get("distrust"))
+    study = page.request.get(f"{server}/viewer/case?image={image}").json()["study"]
+    page.goto(f"{server}/ohif/annotate?StudyInstanceUIDs={study}&image={image}")
+    assert "proposed" in told(page)
+    assert page.inner_text("#renal-distrust") == f"Look twice: {proposal['distrust_reason']}"
+    picture(page, "9-to-distrust")
+
+
 def test_two_readers_get_two_cases_and_one_is_told_that_the_other_has_it(reader: Callable, hospital: Hospital) -> None:
     anna, ben = reader("anna"), reader("ben", width=1280, height=720)
     hers, his = next_case(anna, hospital), next_case(ben, hospital)
