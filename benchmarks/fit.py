@@ -80,10 +80,12 @@ def compare(
     found["share of our step"] = stages(resident, plan, batch, device)
     if not installed():
         return found | {"nnU-Net": None, "why": HOW}
-    with peer_trainer(cases, plan, batch, device, workers, folder / "nnunet") as (load, train):
-        found["nnU-Net"] = measured(lambda: train(load()), batch, seconds, device) | {"workers": workers}
-        ready = load()
-        found["nnU-Net, on one batch that waits in memory"] = measured(lambda: train(ready), batch, seconds / 2, device)
+    with peer_trainer(cases, plan, batch, device, workers, folder / "nnunet") as peer:
+        found["nnU-Net"] = measured(lambda: peer.train(peer.load()), batch, seconds, device) | {"workers": workers}
+        ready = peer.load()
+        found["nnU-Net, on one batch that waits in memory"] = measured(
+            lambda: peer.train(ready), batch, seconds / 2, device
+        )
     ratio = found["ours"]["patches_per_s"] / found["nnU-Net"]["patches_per_s"]
     return found | {"ours over nnU-Net": round(ratio, 2)}
 

@@ -10,8 +10,8 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,45 @@ def flipped(plan: Plan) -> Plan:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTrainer:
+    """nnU-Net's trainer at work.
+
+    Attributes:
+        load: Takes the next batch from the augmenting workers.
+        train: One optimiser step on a batch.
+        schedule: Sets the learning rate for a share of the budget, 0 to 1, by nnU-Net's own curve.
+        state: The weights, in our order of axes.
+    """
+
+    load: Callable[[], Any]
+    train: Callable[[Any], Any]
+    schedule: Callable[[float], None]
+    state: Callable[[], Mapping[str, Tensor]]
+
+
+def peer_fit(
+    cases: Sequence[ReadyCase], plan: Plan, batch_size: int, seconds: float, device: torch.device, folder: Path
+) -> tuple[Mapping[str, Tensor], int]:
+    """Train from nothing for so many seconds of this process (what the augmenting worker takes is not counted).
+
+    Returns:
+        The weights, and how many steps there were.
+    """
+    with peer_trainer(cases, plan, batch_size, device, 1, folder) as peer:
+        ready, steps, began = peer.load(), 0, time.process_time()
+        while (spent := time.process_time() - began) < seconds:
+            peer.schedule(spent / seconds)
+            peer.train(ready)
+            ready, steps = peer.load(), steps + 1
+        return peer.state(), steps
+
+
 @contextlib.contextmanager
 def peer_trainer(
     cases: Sequence[ReadyCase], plan: Plan, batch_size: int, device: torch.device, workers: int, folder: Path
-) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    """nnU-Net's trainer with its own loading, augmentation and step, on our network without deep supervision.
-
-    Yields:
-        A function that takes the next batch from the augmenting workers, and one that trains on it.
-    """
+) -> Iterator[PeerTrainer]:
+    """nnU-Net's trainer with its own loading, augmentation and step, on our network without deep supervision."""
     _prepare(folder, workers)
     _write_dataset(cases, plan, folder / "preprocessed" / _DATASET / _PLANS)
     quiet = io.StringIO()
@@ -67,7 +97,14 @@ def peer_trainer(
         loader, validation = trainer.get_dataloaders()
     try:
         trainer.network.train()
-        yield lambda: next(loader), trainer.train_step
+        yield PeerTrainer(
+            load=lambda: next(loader),
+            train=trainer.train_step,
+            schedule=lambda done: trainer.lr_scheduler.step(int(done * trainer.num_epochs)),
+            state=lambda: {
+                name: turned(tensor.detach().cpu()) for name, tensor in trainer.network.state_dict().items()
+            },
+        )
     finally:
         for augmenter in (loader, validation):
             finish = getattr(augmenter, "_finish", None)
@@ -139,7 +176,7 @@ def _prepare(folder: Path, workers: int) -> None:
 def _trainer_class(plan: Plan) -> Any:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    class PeerTrainer(nnUNetTrainer):  # type: ignore[misc]
+    class OurNetwork(nnUNetTrainer):  # type: ignore[misc]
         """nnU-Net's trainer around our network."""
 
         def initialize(self) -> None:
@@ -160,7 +197,7 @@ def _trainer_class(plan: Plan) -> Any:
             )
             return names, names[:1]
 
-    return PeerTrainer
+    return OurNetwork
 
 
 def _write_dataset(cases: Sequence[ReadyCase], plan: Plan, folder: Path) -> None:

@@ -1,24 +1,27 @@
 r"""Which order of work teaches most: simulated learning from cold start, every strategy against random.
 
-    python -m benchmarks.simulate_learning cohort --seeds 1 2 3 4 --json rows.json     # makes the cohort first
+    python -m benchmarks.simulate_learning COHORTS --seeds 901 902 903 904 --json rows.json     # makes the cohorts first
     python -m benchmarks.simulate_learning --summary rows.json --plot curves.png
 
-One cohort of coarse phantoms (every vendor, as they come; two sequences) is split anew with every seed into a pool and
-test patients. A strategy picks patients in batches, as the server does with ``ORDERS``; the simulated reader labels both sequences of
-each from the current proposal (benchmarks/simulated_reader.py counts the minutes); the learner is trained anew.
+Every seed is a cohort of its own: coarse phantoms (every vendor, as they come; two sequences), split into a pool and test
+patients. A strategy picks patients in batches, as the server does with ``ORDERS``, until the pool is labelled; the simulated
+reader labels both sequences of each from the current proposal (benchmarks/simulated_reader.py counts the minutes); the
+learner is trained anew. The first batch is drawn at random, the same for every strategy: nobody has seen a proposal yet. All
+of that is done ``DRAWS`` times a seed.
 
 The learner is a stand-in: a forest of extremely randomised trees per sequence, over smoothed intensities inside the
 kidney boxes, instead of a network per sequence. It learns in two seconds what takes a network a quarter of an hour,
 and its probabilities go through the same ``lib.scoring`` and ``lib.activelearning`` as the networks'. What it cannot
 show is whether a network would profit in the same way.
 
-``random`` is drawn ``RANDOM_DRAWS`` times a seed; ``foreground`` is random too, but takes two of three patients from
-those with a mass (known from the truth: an oracle that no clinic has).
+``foreground`` is random too, but takes two of three patients from those with a mass (known from the truth: an oracle that no
+clinic has).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import time
@@ -40,15 +43,15 @@ from lib.domain.structures import MASS, STRUCTURE_NAMES
 from lib.imaging.metrics import dice
 from lib.imaging.shapes import Box, box_around
 from lib.imaging.volume import Volume, read_label, read_volume
-from lib.loop.propagate import propagate, regions_of
+from lib.loop.propagate import regions_of
 from lib.phantom.cohort import Size, generate_cohort
 from lib.scoring.disagreement import disagreement
 from lib.scoring.uncertainty import uncertainty
 
 CODES = ("NP", "DP")
 SIZE = Size(matrix=(80, 72, 24), fine_mm=(4.0, 4.0, 5.0))
-PATIENTS, SEED = 36, 902
-POOL, BATCH, ROUNDS, RANDOM_DRAWS, CARRIED = 24, 3, 5, 2, 4
+PATIENTS = 36
+POOL, BATCH, DRAWS = 24, 3, 2
 RANDOM, FOREGROUND = "random", "foreground"
 LOOKING = ("hybrid", "uncertainty", "disagreement")  # strategies that look at proposals
 MARGIN_MM = 15.0  # of the kidney boxes
@@ -83,7 +86,7 @@ Learner = dict[str, ExtraTreesClassifier]
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("cohort", type=Path, nargs="?", help="folder of phantoms; made when it does not exist")
+    options.add_argument("cohorts", type=Path, nargs="?", help="folder with one cohort a seed; made where it has none")
     options.add_argument("--seeds", type=int, nargs="+", default=[])
     options.add_argument("--json", type=Path, help="write every row here, after each round")
     options.add_argument("--summary", type=Path, nargs="+", help="print the figures of rows that were written")
@@ -96,9 +99,8 @@ def main() -> None:
             plot(rows, given.plot)
         return
     rows = []
-    everyone = cohort(given.cohort)
     for seed in given.seeds:
-        for row in simulate(seed, everyone):
+        for row in simulate(seed, cohort(given.cohorts / str(seed), seed)):
             rows.append(row)
             if given.json:
                 given.json.write_text(json.dumps(rows))
@@ -106,20 +108,19 @@ def main() -> None:
 
 
 def simulate(seed: int, everyone: Patients) -> Iterator[dict]:
-    """Every strategy on one split, then all of the pool, then what a second sequence costs."""
+    """Every strategy on one split, then all of the pool, drawn from scratch."""
     mixed = random.Random(seed).sample(sorted(everyone), len(everyone))
     pool = {one: everyone[one] for one in mixed[:POOL]}
     test = {one: everyone[one] for one in mixed[POOL:] if (everyone[one][0].truth.data == MASS).any()}
-    learner: Learner = {}
-    arms = [(name, draw) for name in [*ORDERS, FOREGROUND] for draw in range(_draws(name))]
-    for name, draw in arms:
+    for name, draw in itertools.product([*ORDERS, FOREGROUND], range(DRAWS)):
         labelled: list[str] = []
         spent, started = 0.0, time.process_time()
-        learner = {}
-        for _ in range(ROUNDS):
+        learner: Learner = {}
+        while len(labelled) < len(pool):
             left = {one: images for one, images in pool.items() if one not in labelled}
             guesses = guess_all(learner, left) if learner and name in LOOKING else {}
-            chosen = pick(name, pool, labelled, guesses, random.Random(f"{seed} {draw} {len(labelled)}"))
+            rng = random.Random(f"{seed} {draw} {len(labelled)}")
+            chosen = pick(name if labelled else RANDOM, pool, labelled, guesses, rng)
             spent += sum(_cost(learner, image) for one in chosen for image in pool[one])
             labelled += chosen
             learner = train([pool[one] for one in labelled], seed)
@@ -129,17 +130,12 @@ def simulate(seed: int, everyone: Patients) -> Iterator[dict]:
     drawn = sum(minutes(image.truth.data) for images in pool.values() for image in images)
     row = {"seed": seed, "strategy": "all", "draw": 0, "patients": len(pool), "minutes": drawn}
     yield row | {"scores": scores(everything, test)}
-    yield from second_sequence(seed, learner, test)
 
 
-def _draws(name: str) -> int:
-    return RANDOM_DRAWS if name == RANDOM else 1
-
-
-def cohort(folder: Path) -> Patients:
+def cohort(folder: Path, seed: int) -> Patients:
     """Patients with both sequences."""
     if not folder.exists():
-        generate_cohort(folder, patients=PATIENTS, seed=SEED, sequences=CODES, size=SIZE)
+        generate_cohort(folder, patients=PATIENTS, seed=seed, sequences=CODES, size=SIZE)
     found: Patients = {}
     for record in read_cohort(folder):
         image = read_volume(folder / f"{record.image_id}.nii.gz")
@@ -264,23 +260,6 @@ def scores(learner: Learner, test: Patients) -> dict[str, dict[str, float]]:
             "found": float(np.mean([bool((mine & true).any()) for mine, true in masks])),
         }
     return found
-
-
-def second_sequence(seed: int, learner: Learner, test: Patients) -> Iterator[dict]:
-    """Minutes for NP once CP is labelled: from scratch, from the learner's proposal, from what propagation gives."""
-    for source, target in list(test.values())[:CARRIED]:
-        truth, own = target.truth, guess(learner, target).label
-        given = propagate(source.truth, source.image, target.image, proposal=own).label
-        ways = {"scratch": None, "network": own, "propagated": given or own}
-        yield {
-            "seed": seed,
-            "patient": target.record.patient_id,
-            "carried": given is not None,
-            "minutes": {way: minutes(truth.data, label and label.data) for way, label in ways.items()},
-            "dice": {
-                way: dice(label.data == MASS, truth.data == MASS) for way, label in ways.items() if label is not None
-            },
-        }
 
 
 if __name__ == "__main__":
