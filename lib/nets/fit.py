@@ -107,12 +107,17 @@ def fit(
     device = pick_device(settings.device)
     with _threads(settings.threads), _memory_errors(plan, settings), parallel.group(device), _quick_convolutions():
         cases = placed(read_cases(train, plan), device)
-        held_out = read_cases(validation[: settings.validation_cases], plan) if validation else []
+        held_out = read_cases(spread(validation, settings.validation_cases), plan) if validation else []
         run = Trainee(plan, settings, _initial_network(plan, settings, start_from), started)
         kept = Checkpoint(checkpoint, identity(plan, settings, train)) if checkpoint else None
         if kept:
             kept.resume(run)
         return _assessed(_train(run, cases, held_out, on_epoch, should_stop, kept), held_out, device)
+
+
+def spread(cases: Sequence[LabelledImage], most: int) -> list[LabelledImage]:
+    """At most so many, evenly spaced: of a list by sequence, or by centre, the first ones would be all of one kind."""
+    return [cases[place * len(cases) // most] for place in range(most)] if len(cases) > most else list(cases)
 
 
 def _launched(

@@ -51,7 +51,7 @@ class FitSettings:
         learning_rate: Peak, for AdamW.
         device: ``"auto"``, or a torch device.
         threads: CPU threads; None leaves torch's setting.
-        validation_cases: At most so many are predicted per validation.
+        validation_cases: At most so many are predicted per validation, evenly spaced among those that there are.
         freeze: Part of the network that stays as it started, a row of FREEZABLE; empty to train all of it.
         rehearsal: Share of the patches, at most, from cases that the starting weights have learned from.
         strength: Of the augmentation.

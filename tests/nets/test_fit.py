@@ -13,7 +13,7 @@ from lib.domain.errors import BadImageError, BadRequestError, BadWeightsError, G
 from lib.domain.records import EpochReport, LabelledImage
 from lib.imaging.metrics import dice
 from lib.imaging.volume import read_label, read_volume
-from lib.nets.fit import fit
+from lib.nets.fit import fit, spread
 from lib.nets.networks import LoadedWeights, Plan
 from lib.nets.predict import Predictor
 from lib.nets.trainee import FitSettings, schedule
@@ -154,3 +154,12 @@ def test_the_learning_rate_rises_then_falls() -> None:
 def test_the_gpu_learns_too(make_cases: Make, tiny_plan: Plan) -> None:
     settings = FitSettings(epochs=6, steps_per_epoch=20, device="cuda", learning_rate=1e-2)
     assert fit(make_cases(4), make_cases(1, first=20), tiny_plan, settings).best_dice["kidney"] > 0.8
+
+
+def test_the_cases_to_choose_by_are_of_every_sequence(make_cases: Make) -> None:
+    cases = [replace(case, scanner_model=code) for code in "ABCDE" for case in make_cases(5)]
+    chosen = spread(cases, 8)
+    assert len(chosen) == 8
+    assert {case.scanner_model for case in chosen} == set("ABCDE")
+    assert spread(cases[:3], 8) == cases[:3]
+    assert spread([], 8) == []
