@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from monai.networks.nets import BasicUNet, SegResNet
@@ -38,11 +39,15 @@ WINDOWS = 3
 
 
 def seg_res_net(plan: Plan) -> nn.Module:
-    return SegResNet(init_filters=16, in_channels=1, out_channels=plan.classes, norm=("INSTANCE", {"affine": True}))
+    network: nn.Module = SegResNet(
+        init_filters=16, in_channels=1, out_channels=plan.classes, norm=("INSTANCE", {"affine": True})
+    )
+    return network
 
 
 def basic_unet(plan: Plan) -> nn.Module:
-    return BasicUNet(in_channels=1, out_channels=plan.classes, features=(16, 32, 64, 128, 128, 16))
+    network: nn.Module = BasicUNet(in_channels=1, out_channels=plan.classes, features=(16, 32, 64, 128, 128, 16))
+    return network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,7 @@ class Candidate:
     build: Callable[[Plan], nn.Module] = build_network
 
 
-def _ours(patch: tuple[int, int, int] = (96, 96, 40), **changes: object) -> Candidate:
+def _ours(patch: tuple[int, int, int] = (96, 96, 40), **changes: Any) -> Candidate:
     return Candidate(plan=replace(Plan(code="NP", patch=patch, window=patch), **changes))
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -110,12 +110,13 @@ def table(trials: Sequence[Trial]) -> str:
         "before", *(f"after {n}" for n in after), *(f"gain {n}" for n in after), "worse by > 0.02 after 1", "s an answer"
     ]  # fmt: skip
     lines = [f"| proposals | images | {' | '.join(names)} |", "|" + "---|" * (2 + len(names))]
+    kinds: dict[str, Callable[[Trial], bool]] = {
+        "DSC < 0.6": lambda trial: trial.dice[0] < POOR,
+        "DSC ≥ 0.6": lambda trial: trial.dice[0] >= POOR,
+    }
     groups = {
         f"{name}, {code}" if code else name: [trial for trial in trials if code in {"", trial.sequence} and fits(trial)]
-        for name, fits in (
-            ("DSC < 0.6", lambda trial: trial.dice[0] < POOR),
-            ("DSC ≥ 0.6", lambda trial: trial.dice[0] >= POOR),
-        )
+        for name, fits in kinds.items()
         for code in ("", *dict.fromkeys(trial.sequence for trial in trials))
     }
     for name, members in groups.items():

@@ -85,9 +85,9 @@ def emptied(label: Volume) -> NDArray[np.uint8]:
 
 def swapped(label: Volume) -> NDArray[np.uint8]:
     """Call the kidney mass, and the mass kidney."""
-    table = np.arange(256)
+    table = np.arange(256, dtype=np.uint8)
     table[[KIDNEY, MASS]] = MASS, KIDNEY
-    return table[label.data]
+    return np.asarray(table[label.data])
 
 
 WRONG: dict[str, Callable[[Volume], NDArray[np.uint8]]] = {"shifted": shifted, "no masses": emptied, "swapped": swapped}
@@ -193,7 +193,7 @@ class Loop:
         serves = version_in(self.models.champion(CODE), CODE)
         for case, path in zip(cases, sent, strict=True):
             self.store.save_label(case.image_id, path, info={"model_version": serves})
-        stats = self.task({}, CohortDatastore(self.store))
+        stats: dict[str, Any] = self.task({}, CohortDatastore(self.store))
         decision = stats["decision"]
         return {
             "verdict": decision["verdict"],
@@ -342,7 +342,7 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--tests", type=int, default=10, help="test patients of each vendor")
     options.add_argument("--steps", type=int, default=120, help="of each run; five times as many for the first network")
-    options.add_argument("--learning-rate", type=float, default=FitSettings.learning_rate)
+    options.add_argument("--learning-rate", type=float, default=FitSettings().learning_rate)
     options.add_argument("--start-from", type=Path, help="weights of NP that the first network is made from")
     options.add_argument("--least", type=int, default=8, help="holdout patients that the gate needs")
     given = vars(options.parse_args())

@@ -45,7 +45,7 @@ def noisy(pixels: Pixels, _: tuple[float, ...], rng: Generator) -> Pixels:
 
 
 def blurred(pixels: Pixels, spacing_mm: tuple[float, ...], _: Generator) -> Pixels:
-    return ndimage.gaussian_filter(pixels, [4 / edge for edge in spacing_mm])
+    return np.asarray(ndimage.gaussian_filter(pixels, [4 / edge for edge in spacing_mm]), np.float32)
 
 
 def inverted(pixels: Pixels, _: tuple[float, ...], __: Generator) -> Pixels:
@@ -55,7 +55,7 @@ def inverted(pixels: Pixels, _: tuple[float, ...], __: Generator) -> Pixels:
 
 def shaded(pixels: Pixels, _: tuple[float, ...], __: Generator) -> Pixels:
     across = np.indices(pixels.shape)[0] / pixels.shape[0] - 0.5
-    return (pixels * np.exp(2.2 * across)).astype(np.float32)
+    return np.asarray(pixels * np.exp(2.2 * across), np.float32)
 
 
 def cut(pixels: Pixels, _: tuple[float, ...], __: Generator) -> Pixels:

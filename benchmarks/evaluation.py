@@ -15,9 +15,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surf
 from scipy import ndimage
 
 from lib.domain.criteria import SURFACE_TOLERANCE_MM
+from lib.domain.records import RegionScore
 from lib.domain.structures import MASS, REGIONS, STRUCTURES
 from lib.evaluation.cases import CaseFiles, Measure
 from lib.evaluation.scoring import score_cases
@@ -53,8 +54,10 @@ def main() -> None:
         _, many = timed(lambda: score_cases(cases, Measure(), workers=given.workers))
         theirs, monai = timed(lambda: [by_monai(case) for case in cases])
     for case, row in zip(cases, theirs, strict=True):
-        check(ours[case.image_id].scored.regions, row)
-    found = {"images": len(cases)}
+        scored = ours[case.image_id].scored
+        assert scored is not None
+        check(scored.regions, row)
+    found: dict[str, Any] = {"images": len(cases)}
     for name, took in (("one process", one), (f"{given.workers} processes", many), ("MONAI", monai)):
         each = {f"{unit}_per_image": round(seconds / len(cases), 3) for unit, seconds in took.items()}
         found[name] = {"images_per_s": round(len(cases) / took["clock_s"], 2), **each}
@@ -82,6 +85,7 @@ def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
 
 def by_monai(case: CaseFiles) -> dict[str, dict[str, float]]:
     """The same measures of one case on whole volumes."""
+    assert case.prediction is not None
     prediction, reference = read_label(case.prediction), read_label(case.reference)
     labelled, _ = ndimage.label(reference.data == MASS, np.ones((3, 3, 3)))
     np.unique(labelled[prediction.data == MASS])
@@ -101,7 +105,7 @@ def region_by_monai(prediction: Volume, reference: Volume, names: tuple[str, ...
     }
 
 
-def check(ours: dict[str, object], theirs: dict[str, dict[str, float]]) -> None:
+def check(ours: Mapping[str, RegionScore], theirs: dict[str, dict[str, float]]) -> None:
     """Refuse to compare speeds of different results."""
     for region, measures in theirs.items():
         for name, value in measures.items():

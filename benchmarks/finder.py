@@ -11,7 +11,7 @@ masses or kidneys of an image are held when 99 % of their voxels lie in a box, o
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -87,7 +87,7 @@ def main() -> None:
     options.add_argument("--weights", type=Path, help="of the finder; what serves when not given")
     given = options.parse_args()
     search = Search(given.weights or Settings.from_conf({}).models().champion(FINDER))
-    found = {}
+    found: dict[str, list[Found]] = {}
     for code in given.sequences:
         images = phantom_images(given.cohort, code)
         chosen = images if given.side == "any" else images_on(images, given.side)
@@ -95,7 +95,7 @@ def main() -> None:
     print(table(found))
 
 
-def table(found: dict[str, Sequence[Found]]) -> str:
+def table(found: Mapping[str, Sequence[Found]]) -> str:
     """Markdown, a row a sequence and one of all."""
     lines = [
         f"| sequence | images | median Dice | below {GOOD} | masses held | kidneys held | boxes | searched |",

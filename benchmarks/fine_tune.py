@@ -36,6 +36,7 @@ from lib.domain.sequences import SEQUENCES
 from lib.imaging.volume import write_bytes
 from lib.loop.rehearsal import rehearsed
 from lib.loop.retrain import images_on
+from lib.loop.splits import Side
 from lib.nets.cases import read_cases
 from lib.nets.find import load_finder
 from lib.nets.fit import fit
@@ -115,7 +116,8 @@ def main() -> None:
         found[name] = figures
         write_bytes(json.dumps(found, indent=1).encode(), given.out)
 
-    for side in ("validation", "holdout"):
+    sides: tuple[Side, ...] = ("validation", "holdout")
+    for side in sides:
         keep(f"as shipped, {side}", scores(trial, base, side))
     tried: dict[str, dict[str, Any]] = {}
     for name, arm in ARMS.items() if not given.chosen else ():
@@ -139,7 +141,7 @@ def best(tried: Mapping[str, Mapping[str, Any]]) -> str:
     return max(tried, key=lambda name: sum(tried[name][side]["mean_mass_dsc"] or 0.0 for side in ("new", "known")))
 
 
-def peer(trial: Trial, count: int, seconds: float, side: str) -> dict[str, object]:
+def peer(trial: Trial, count: int, seconds: float, side: Side) -> dict[str, object]:
     """nnU-Net's trainer on the same images of NEW, for as many seconds, scored in the same way."""
     plan = plan_of(trial.code, trial.base)
     cases = read_cases(images_on(trial.new, "train")[:count], plan)
@@ -151,7 +153,7 @@ def peer(trial: Trial, count: int, seconds: float, side: str) -> dict[str, objec
     return {"process_s": seconds, "steps": steps, **scores(trial, weights, side)}
 
 
-def run(trial: Trial, arm: Arm, count: int, side: str) -> dict[str, Any]:
+def run(trial: Trial, arm: Arm, count: int, side: Side) -> dict[str, Any]:
     """Train one arm on so many patients of NEW and score it on one side of both cohorts."""
     new, old = (images_on(images, "train")[:count] for images in (trial.new, trial.old))
     training = rehearsed([*new, *old], old.__contains__, arm.rehearsal) if arm.rehearsal else new
@@ -164,12 +166,12 @@ def run(trial: Trial, arm: Arm, count: int, side: str) -> dict[str, Any]:
     return {"process_s": round(spent, 1), **scores(trial, weights, side)}
 
 
-def scores(trial: Trial, weights: LoadedWeights, side: str) -> dict[str, object]:
+def scores(trial: Trial, weights: LoadedWeights, side: Side) -> dict[str, object]:
     """Figures of the new scanner and of the ones known before."""
     find = load_finder(Settings.from_conf({}).models().find(FINDER), trial.settings.device)
-    found = {}
+    found: dict[str, object] = {}
     for name, images in (("new", trial.new), ("known", trial.old)):
-        chosen = images_on(images, side)[: trial.most]  # type: ignore[arg-type]
+        chosen = images_on(images, side)[: trial.most]
         found[name] = summary(score_images(weights, chosen, trial.settings.device, find=find))
     return found
 

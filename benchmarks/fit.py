@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def compare(
             build_network(plan),
             time.monotonic(),
         )
-        found[name] = measured(lambda run=trainee: run.step(resident), batch, seconds, device)
+        found[name] = measured(partial(trainee.step, resident), batch, seconds, device)
     found["share of our step"] = stages(resident, plan, batch, device)
     if not installed():
         return found | {"nnU-Net": None, "why": HOW}
@@ -133,7 +134,7 @@ def busy(step: Callable[[], object], device: torch.device) -> float:
             step()
         wait(device)
         clock_s = time.perf_counter() - started
-    return sum(row.self_device_time_total for row in seen.key_averages()) / 1e6 / clock_s
+    return float(sum(row.self_device_time_total for row in seen.key_averages()) / 1e6 / clock_s)
 
 
 def stages(
@@ -154,7 +155,7 @@ def stages(
             logits = network(image)
         loss = partial_dice_ce(logits, label[:, 0], drawn_classes(taken.drawn, plan.structures))
         marks.append(now(device))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         marks.append(now(device))
         if turn >= WARM_UP:
             for name, before, after in zip(spent, marks, marks[1:], strict=False):

@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -171,7 +172,7 @@ def runners(weights: LoadedWeights, repeats: int) -> dict[str, dict[str, float]]
     found = {}
     for name, run in known.items():
         run(image)
-        seconds = [timed(lambda run=run: run(image)) for _ in range(repeats)]
+        seconds = [timed(partial(run, image)) for _ in range(repeats)]
         found[name] = {
             "process_s": round(median(row[0] for row in seconds), 3),
             "clock_s": round(median(row[1] for row in seconds), 3),

@@ -55,7 +55,7 @@ def made_up_prediction(label: Labels, spacing_mm: tuple[float, float, float], rn
 def _ball(
     shape: tuple[int, ...], spacing_mm: tuple[float, ...], centre: NDArray[np.int_], radius_mm: float
 ) -> NDArray[np.bool_]:
-    offsets = np.stack(np.indices(shape), axis=-1) - centre
+    offsets = np.stack(list(np.indices(shape)), axis=-1) - centre
     return np.asarray(((offsets * spacing_mm) ** 2).sum(-1) <= radius_mm**2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -13,7 +14,7 @@ DRAWS = 2000
 ENOUGH = 0.95  # of what all of the pool teaches
 
 
-def summary(rows: Sequence[dict]) -> str:
+def summary(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: area under the learning curve of every strategy against random."""
     curves = [row for row in rows if "strategy" in row and row["strategy"] != "all"]
     names = sorted({row["strategy"] for row in curves}, key=lambda name: -_mean_curve(curves, name, "dice"))
@@ -38,21 +39,21 @@ def summary(rows: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
-def _mean(row: dict, measure: str) -> float:
+def _mean(row: dict[str, Any], measure: str) -> float:
     return fmean(one[measure] for one in row["scores"].values())
 
 
-def _mean_curve(rows: Sequence[dict], name: str, measure: str) -> float:
+def _mean_curve(rows: Sequence[dict[str, Any]], name: str, measure: str) -> float:
     return fmean(_mean(row, measure) for row in rows if row["strategy"] == name)
 
 
-def _by_seed(rows: Sequence[dict], name: str) -> dict[int, float]:
+def _by_seed(rows: Sequence[dict[str, Any]], name: str) -> dict[int, float]:
     """Mass DSC averaged over the curve, the draws and the test patients of every seed's cohort."""
     seeds = sorted({row["seed"] for row in rows})
     return {seed: _mean_curve([row for row in rows if row["seed"] == seed], name, "dice") for seed in seeds}
 
 
-def _against_random(rows: Sequence[dict], name: str) -> tuple[float, float, float, float]:
+def _against_random(rows: Sequence[dict[str, Any]], name: str) -> tuple[float, float, float, float]:
     """Mean difference, its interval from a bootstrap over the seeds, and Wilcoxon's p: a cohort is one observation."""
     mine, theirs = _by_seed(rows, name), _by_seed(rows, "random")
     apart = np.array([mine[seed] - theirs[seed] for seed in mine])
@@ -69,7 +70,7 @@ def _holm(p_values: dict[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def curve(rows: Sequence[dict], name: str, measure: str) -> list[tuple[float, float, float]]:
+def curve(rows: Sequence[dict[str, Any]], name: str, measure: str) -> list[tuple[float, float, float]]:
     """Patients, minutes and score, averaged over seeds and draws."""
     chosen = [row for row in rows if row.get("strategy") == name]
     return [
@@ -82,12 +83,12 @@ def curve(rows: Sequence[dict], name: str, measure: str) -> list[tuple[float, fl
     ]
 
 
-def _reached(rows: Sequence[dict], name: str, full: float, whole: float) -> str:
+def _reached(rows: Sequence[dict[str, Any]], name: str, full: float, whole: float) -> str:
     found = [spent for _, spent, score in curve(rows, name, "dice") if score >= ENOUGH * full]
     return f"{found[0]:.0f} ({found[0] / whole:.0%})" if found else "not reached"
 
 
-def plot(rows: Sequence[dict], path: Path) -> None:
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Four curves: mass DSC and detection, against patients and against minutes."""
     from matplotlib.figure import Figure
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from lib.store.worklist import WorkList
 
 SCANNERS = (("GE", "SIGNA Premier", "A"), ("Siemens", "MAGNETOM Vida", "B"), ("Philips", "Ingenia", "C"))
 READERS, CLICKS = 8, 60
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -56,13 +58,19 @@ def fill(folder: Path, studies: int, labels: int) -> list[CaseRecord]:
     (folder / "labels" / "final").mkdir(parents=True)
     image = folder / ".image.nii.gz"
     image.write_bytes(volume_bytes(Volume(data=np.zeros(SHAPE, np.float32), affine=np.eye(4))))
-    records = []
+    records: list[CaseRecord] = []
     for number in range(studies):
         vendor, model, centre = SCANNERS[number % len(SCANNERS)]
         for code in SEQUENCES:
-            facts = {"sequence": code, "vendor": vendor, "scanner_model": model, "centre": centre}
-            size = {"size_mm": str(8 + number % 40)}
-            record = CaseRecord(image_id=f"P{number:05d}_{code}", patient_id=f"P{number:05d}", **facts, clinical=size)
+            record = CaseRecord(
+                image_id=f"P{number:05d}_{code}",
+                patient_id=f"P{number:05d}",
+                sequence=code,
+                centre=centre,
+                vendor=vendor,
+                scanner_model=model,
+                clinical={"size_mm": str(8 + number % 40)},
+            )
             os.link(image, folder / f"{record.image_id}.nii.gz")
             if len(records) < labels:
                 (folder / "labels" / "final" / f"{record.image_id}.nii.gz").write_bytes(label(0))
@@ -93,6 +101,7 @@ def measure(datastore: CohortDatastore) -> dict[str, dict[str, dict[str, float]]
         for number in range(CLICKS):
             seconds, given = cpu(partial(click, {"client_id": f"{name} {number % READERS}"}, datastore))
             clicks.append(seconds)
+            assert given is not None
             if number % 4 == 0:
                 datastore.store.save_label(given["id"], file)
                 work.release(given["id"])
@@ -103,7 +112,7 @@ def measure(datastore: CohortDatastore) -> dict[str, dict[str, dict[str, float]]
     return found
 
 
-def cpu(act: Callable[[], object]) -> tuple[float, object]:
+def cpu(act: Callable[[], T]) -> tuple[float, T]:
     began = time.process_time()
     result = act()
     return time.process_time() - began, result

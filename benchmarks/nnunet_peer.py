@@ -176,7 +176,7 @@ def _prepare(folder: Path, workers: int) -> None:
 def _trainer_class(plan: Plan) -> Any:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    class OurNetwork(nnUNetTrainer):  # type: ignore[misc]
+    class OurNetwork(nnUNetTrainer):
         """nnU-Net's trainer around our network."""
 
         def initialize(self) -> None:

@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
+
 from benchmarks.foreign import FOREIGN, add_foreign
 from lib.configs.settings import Settings
 from lib.domain.cohort import read_cohort
@@ -64,7 +66,8 @@ def _score(folder: Path, record: CaseRecord) -> tuple[CaseScore, str]:
     image = read_volume(folder / f"{record.image_id}.nii.gz")
     reference = read_label(folder / "labels" / "final" / f"{record.image_id}.nii.gz")
     proposal = PROPOSER.propose(image, requested=record.sequence)
-    return score_case(record.image_id, proposal.label.data, reference.data), proposal.model_version
+    label, truth = (np.asarray(volume.data, np.uint8) for volume in (proposal.label, reference))
+    return score_case(record.image_id, label, truth), proposal.model_version
 
 
 def table(scored: Sequence[tuple[CaseRecord, CaseScore]], codes: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -36,7 +37,7 @@ from lib.imaging.metrics import dice
 from lib.imaging.shapes import box_around, label_of
 from lib.imaging.volume import Volume, read_label, read_volume
 from lib.loop.expected_dice import Evidence, expected_dice
-from lib.loop.propagate import Carried, carry_label, fuse, judge, regions_of
+from lib.loop.propagate import Carried, Propagation, carry_label, fuse, judge, regions_of
 
 MOVE_MM, TURN_DEG = 10.0, 5.0
 _FALL_MM = 20.0  # over which a displacement fades around a kidney
@@ -66,11 +67,11 @@ def main() -> None:
     print(summary(rows))
 
 
-def read_rows(paths: Sequence[Path]) -> list[dict]:
+def read_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return [row for path in paths for row in json.loads(path.read_text())]
 
 
-def measure(given: argparse.Namespace) -> Iterator[dict]:
+def measure(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     records = read_cohort(given.cohort)
     with_mass = list(dict.fromkeys(row.patient_id for row in records if int(row.clinical["mass_count"])))
     for number, patient in enumerate(with_mass):
@@ -133,7 +134,7 @@ def displaced(volumes: Sequence[Volume], truth: Volume, rng: Generator) -> tuple
 
 def _in_ball(rng: Generator, radius: float) -> np.ndarray:
     direction = rng.normal(size=3)
-    return radius * rng.random() ** (1 / 3) * direction / np.linalg.norm(direction)
+    return np.asarray(radius * rng.random() ** (1 / 3) * direction / np.linalg.norm(direction))
 
 
 def _pair(
@@ -144,8 +145,11 @@ def _pair(
     proposal: Volume | None,
     moved_mm: float,
     shares: Sequence[float],
-) -> dict:
-    row: dict = {"moved_mm": moved_mm, "mass_mm3": float((truth.data == MASS).sum() * np.prod(truth.spacing_mm))}
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "moved_mm": moved_mm,
+        "mass_mm3": float((truth.data == MASS).sum() * np.prod(truth.spacing_mm)),
+    }
     started, cpu = time.perf_counter(), time.process_time()
     try:
         carried = carry_label(label, image, target)
@@ -153,7 +157,7 @@ def _pair(
         return row | {"refused": str(error)}
     row["seconds"], row["cpu_s"] = time.perf_counter() - started, time.process_time() - cpu
     row["carried"] = _scores(_whole(carried, carried.distances_mm), truth)
-    row["evidence"] = asdict(judge(carried, None).evidence)
+    row["evidence"] = _evidence(judge(carried, None))
     row["shifts_mm"] = [list(found.shift_mm) for found in carried.alignments]
     if proposal is not None:
         started, cpu = time.perf_counter(), time.process_time()
@@ -161,13 +165,18 @@ def _pair(
         row["seconds"] += time.perf_counter() - started
         row["cpu_s"] += time.process_time() - cpu
         row["network"] = _scores(proposal.data, truth)
-        row["evidence"] = asdict(judged.evidence)
+        row["evidence"] = _evidence(judged)
         network = Volume(data=proposal.data[carried.box], affine=proposal.affine)
         row["fused"] = _scores(_whole(carried, fuse(carried.distances_mm, network)), truth)
         for share in shares:
             trial = fuse(carried.distances_mm, network, share=share)
             row[f"fused {share:g}"] = _scores(_whole(carried, trial), truth)
     return row
+
+
+def _evidence(found: Propagation) -> dict[str, Any]:
+    assert found.evidence is not None
+    return asdict(found.evidence)
 
 
 def _whole(carried: Carried, distances: np.ndarray) -> np.ndarray:
@@ -186,7 +195,7 @@ def _scores(found: np.ndarray, truth: Volume) -> dict[str, float | None]:
     }
 
 
-def summary(rows: Sequence[dict]) -> str:
+def summary(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: what each way gives, per kind of target."""
     kinds = {
         "as made": [row for row in rows if not row["stranger"] and not row["moved"]],
@@ -217,7 +226,7 @@ def summary(rows: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
-def _figures(scored: Sequence[dict]) -> list[str]:
+def _figures(scored: Sequence[dict[str, Any]]) -> list[str]:
     masses = [row["mass"] for row in scored if row["mass"] is not None]
     low = np.percentile(masses, 10) if masses else 0.0
     return [
@@ -228,7 +237,7 @@ def _figures(scored: Sequence[dict]) -> list[str]:
     ]
 
 
-def _judged(rows: Sequence[dict]) -> list[str]:
+def _judged(rows: Sequence[dict[str, Any]]) -> list[str]:
     """How the expected Dice compares with the true one."""
     pairs = [(expected_dice(Evidence(**row["evidence"])), row["carried"]["mass"], row["stranger"]) for row in rows]
     own = [(guess, true) for guess, true, stranger in pairs if not stranger and true is not None]
@@ -249,7 +258,7 @@ def _judged(rows: Sequence[dict]) -> list[str]:
     return lines
 
 
-def calibrate(rows: Sequence[dict]) -> None:
+def calibrate(rows: Sequence[dict[str, Any]]) -> None:
     """Print the weights, and the error on patients that were left out of the fit."""
     chosen = [row for row in rows if "evidence" in row]
     features = np.array([Evidence(**row["evidence"]).features() for row in chosen])
@@ -274,11 +283,11 @@ def _fit(features: np.ndarray, true: np.ndarray) -> np.ndarray:
         return np.concatenate([_curve(weights, features) - true, 0.02 * weights[1:]])  # a little towards zero
 
     bounds = ([-np.inf, 0, -np.inf, -np.inf], [np.inf, np.inf, 0, 0])
-    return optimize.least_squares(residuals, [0, 0.1, -0.1, -0.1], bounds=bounds).x
+    return np.asarray(optimize.least_squares(residuals, [0, 0.1, -0.1, -0.1], bounds=bounds).x)
 
 
 def _curve(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-features @ weights))
+    return np.asarray(1 / (1 + np.exp(-features @ weights)))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _kidneys(case: RealCase, image: Volume) -> NDArray[np.bool_]:
     assert case.mask is not None
     mask = read_volume(case.mask)
     values = np.isin(np.rint(mask.data), case.kidney_values).astype(np.uint8)
-    return resample_onto(Volume(data=values, affine=mask.affine), image) > 0
+    return np.asarray(resample_onto(Volume(data=values, affine=mask.affine), image), np.uint8) > 0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +71,14 @@ def main() -> None:
     print(table(rows))
 
 
-def measured(cohort: Path, proposals: Path, refine: ClickRefiner) -> Iterator[dict]:
+def measured(cohort: Path, proposals: Path, refine: ClickRefiner) -> Iterator[dict[str, Any]]:
     """One row for each image of a patient with a mass whose proposal is at hand."""
     told = json.loads((proposals / "predictions.json").read_text())["images"]
     with_mass = dict.fromkeys(row.patient_id for row in read_cohort(cohort) if int(row.clinical["mass_count"]))
     for number, patient in enumerate(with_mass):
         codes = list(SEQUENCES)
         codes = [*codes[number % len(codes) :], *codes[: number % len(codes)]]
-        images = [image for code in codes if (image := f"{patient}_{code}") in told]
+        images = [name for code in codes if (name := f"{patient}_{code}") in told]
         if not images:
             continue
         source = _read(cohort, images[0])
@@ -85,8 +86,8 @@ def measured(cohort: Path, proposals: Path, refine: ClickRefiner) -> Iterator[di
             image, truth = _read(cohort, image_id)
             network = read_label(proposals / f"{image_id}.nii.gz")
             carried = None if image_id == images[0] else better(*source, image, network, told[image_id].get(EXPECTED))
-            offered = carried or network
-            spent = {name: costs(image, truth, network.data, offered.data, name, refine) for name in WANTED}
+            own, offered = (np.asarray(label.data, np.uint8) for label in (network, carried or network))
+            spent = {name: costs(image, truth, own, offered, name, refine) for name in WANTED}
             yield {"image": image_id, "first": image_id == images[0], "carried": carried is not None, "minutes": spent}
 
 
@@ -110,7 +111,7 @@ def costs(
     reader, values = reader_of(truth.spacing_mm), [STRUCTURES[name].value for name in WANTED[wanted]]
 
     def spent(label: Labels | None) -> float:
-        return minutes(truth.data, label, reader, values)
+        return minutes(np.asarray(truth.data, np.uint8), label, reader, values)
 
     def clicked(label: Labels) -> float:
         ready, made, best = refine.ready(image), list[Click](), spent(label)
@@ -133,7 +134,7 @@ def costs(
     return found
 
 
-def table(rows: Sequence[dict]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Minutes by way: median of an image, mean of a patient's, and their share of drawing from nothing."""
     carried = sum(row["carried"] for row in rows)
     later = sum(not row["first"] for row in rows)

@@ -101,7 +101,8 @@ def running(studies: Path) -> Iterator[tuple[str, psutil.Process, float]]:
 
 
 def _resident_mb(process: psutil.Process) -> int:
-    return round(process.memory_info().rss / 1e6)
+    resident: int = process.memory_info().rss
+    return round(resident / 1e6)
 
 
 def _peak_mb(process: psutil.Process) -> int:

@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def main() -> None:
     print(summary(rows))
 
 
-def simulate(seed: int, everyone: Patients) -> Iterator[dict]:
+def simulate(seed: int, everyone: Patients) -> Iterator[dict[str, Any]]:
     """Every strategy on one split, then all of the pool, drawn from scratch."""
     mixed = random.Random(seed).sample(sorted(everyone), len(everyone))
     pool = {one: everyone[one] for one in mixed[:POOL]}
@@ -127,7 +128,7 @@ def simulate(seed: int, everyone: Patients) -> Iterator[dict]:
             row = {"seed": seed, "strategy": name, "draw": draw, "patients": len(labelled), "minutes": spent}
             yield row | {"cpu_s": time.process_time() - started, "scores": scores(learner, test)}
     everything = train(list(pool.values()), seed)
-    drawn = sum(minutes(image.truth.data) for images in pool.values() for image in images)
+    drawn = sum(_cost({}, image) for images in pool.values() for image in images)
     row = {"seed": seed, "strategy": "all", "draw": 0, "patients": len(pool), "minutes": drawn}
     yield row | {"scores": scores(everything, test)}
 
@@ -146,7 +147,7 @@ def cohort(folder: Path, seed: int) -> Patients:
 
 def ready(record: CaseRecord, image: Volume, truth: Volume) -> Image:
     boxes = [box_around(region, truth.spacing_mm, MARGIN_MM) for region in regions_of(truth)]
-    seen = [_features(image.data[box]) for box in boxes]
+    seen = [_features(np.asarray(image.data[box], np.float32)) for box in boxes]
     return Image(record=record, image=image, truth=truth, boxes=boxes, seen=seen)
 
 
@@ -209,7 +210,8 @@ def guess_all(learner: Learner, patients: Patients) -> dict[str, Guess]:
 
 def _cost(learner: Learner, image: Image) -> float:
     """Minutes for one image: drawn from scratch at the cold start, else corrected from the learner's proposal."""
-    return minutes(image.truth.data, guess(learner, image).label.data if learner else None)
+    proposal = np.asarray(guess(learner, image).label.data, np.uint8) if learner else None
+    return minutes(np.asarray(image.truth.data, np.uint8), proposal)
 
 
 def pick(

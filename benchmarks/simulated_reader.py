@@ -64,8 +64,8 @@ def surface_voxels_to_change(
             _surface(np.pad(label[tuple(around)] == value, [(n // 2,) for n in reader.close.shape]))
             for label in (proposal, truth)
         )
-        changed += np.count_nonzero(one & ~_grown(other, reader)) + np.count_nonzero(other & ~_grown(one, reader))
-    return int(changed)
+        changed += int(np.count_nonzero(one & ~_grown(other, reader)) + np.count_nonzero(other & ~_grown(one, reader)))
+    return changed
 
 
 def minutes(
@@ -85,7 +85,8 @@ def minutes(
 
 
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return mask & ~ndimage.binary_erosion(mask)
+    inner: NDArray[np.bool_] = ndimage.binary_erosion(mask)
+    return mask & ~inner
 
 
 def _grown(mask: NDArray[np.bool_], reader: Reader) -> NDArray[np.bool_]:

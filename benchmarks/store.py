@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def measure(open_store: Callable[[], Datastore], ids: list[str], repeats: int) -
         file = Path(folder) / "label.nii.gz"
         for number in range(repeats):
             payload = label(100_000 + number)
-            write_s, _ = timed(lambda payload=payload: write_bytes(payload, file))
-            save_s, _ = timed(lambda number=number: store.save_label(ids[number], str(file), "final", {}))
+            write_s, _ = timed(partial(write_bytes, payload, file))
+            save_s, _ = timed(partial(store.save_label, ids[number], str(file), "final", {}))
             saves.append(save_s - write_s)
             samples.append(timed(lambda: next_sample(store))[0])
     listing_s = [timed(store.json)[0] for _ in range(5)]
@@ -105,7 +106,8 @@ def measure(open_store: Callable[[], Datastore], ids: list[str], repeats: int) -
 
 def next_sample(store: Datastore) -> dict[str, Any]:
     """What a strategy reads: who has no label, and all about the chosen one."""
-    return store.get_image_info(store.get_unlabeled_images()[0])
+    info: dict[str, Any] = store.get_image_info(store.get_unlabeled_images()[0])
+    return info
 
 
 def over_http(full: Path, empty: Path, ids: list[str], repeats: int) -> dict[str, Any]:
@@ -121,10 +123,11 @@ def over_http(full: Path, empty: Path, ids: list[str], repeats: int) -> dict[str
             timed(lambda: requests.post(f"{url}/activelearning/coverage", timeout=60).raise_for_status())[0]
             for _ in range(repeats)
         ]
-        saves = [
-            timed(lambda number=number: put(url, ids[-1 - number], label(number)).raise_for_status())[0]
-            for number in range(repeats)
-        ]
+
+        def save(number: int) -> None:
+            put(url, ids[-1 - number], label(number)).raise_for_status()
+
+        saves = [timed(partial(save, number))[0] for number in range(repeats)]
     return {
         "start_beyond_empty_s": round(min(starts["full"]) - min(starts["empty"]), 2),
         "next_sample_ms": spread(samples),

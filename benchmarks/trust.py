@@ -141,10 +141,11 @@ def cost_command(given: argparse.Namespace) -> None:
     stated = class_probabilities(working.image, run, weights.plan, boxes=boxes)
     kept = drop_specks(stated, weights.plan, SMALLEST_MASS_MM3)
     found = predict(image)
+    label = np.asarray(found.label.data, np.uint8)
     scalings = dict.fromkeys(weights.plan.structures, Scaling(slope=0.5))
     parts = {
         "evidence": _process_s(lambda: weigh(mass_voxels(stated, kept, weights.plan), scalings["mass"]), 5),
-        "restate": _process_s(lambda: restated(found.certainty.copy(), found.label.data, scalings), 5),
+        "restate": _process_s(lambda: restated(found.certainty.copy(), label, scalings), 5),
     }
     share = sum(parts.values()) / (whole - sum(parts.values()))
     print(json.dumps({"whole": whole, **parts, "added": share}, indent=1))
