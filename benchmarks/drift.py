@@ -20,18 +20,15 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.finder import Outline
 from lib.cli.train import labelled_images
 from lib.configs.onboarding import known_distributions
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.imaging.geometry import to_canonical
-from lib.imaging.metrics import dice
 from lib.imaging.volume import Volume, read_label, read_volume, write_bytes
 from lib.nets.features import FeatureReader
-from lib.nets.grids import label_to_working, to_working
 from lib.nets.networks import load_weights
-from lib.nets.runtime import load_runner
-from lib.nets.windows import class_probabilities
 from lib.onboarding.readiness import nearest_drift
 from lib.onboarding.verdict import FAR
 from lib.registry.models import FINDER
@@ -84,21 +81,17 @@ def main() -> None:
     given = options.parse_args()
     models = Settings.from_conf({}).models()
     weights, known, rng = load_weights(models.champion(FINDER)), known_distributions(models, []), default_rng(0)
-    read, run, spacing_mm = FeatureReader(weights), load_runner(weights, "cpu"), weights.plan.spacing_mm
+    read, outline = FeatureReader(weights), Outline(weights)
     rows = []
     for code in given.sequences:
         for case in labelled_images(given.cohort, code)[: given.patients]:
             image = read_volume(case.image)
-            truth = label_to_working(to_canonical(read_label(case.label)), spacing_mm, (1, 2, 3)) > 0
+            truth = to_canonical(read_label(case.label))
             for name, damage in DAMAGES.items():
                 pixels = damage(np.asarray(image.data, np.float32), image.spacing_mm, rng)
                 seen = Volume(data=pixels.astype(np.float32), affine=image.affine)
-                working = to_working(to_canonical(seen), spacing_mm)
-                found = class_probabilities(working.image, run, weights.plan, mirrored=False)[0] < 0.5
-                score = dice(found.numpy(), truth[working.box].numpy())
-                rows.append(
-                    {"sequence": code, "images": name, "drift": nearest_drift(code, read(seen), known), "dice": score}
-                )
+                far, score = nearest_drift(code, read(seen), known), outline(to_canonical(seen), truth)
+                rows.append({"sequence": code, "images": name, "drift": far, "dice": score})
     write_bytes(json.dumps(rows).encode(), given.out)
     print("| sequence | images | median drift | flagged | median Dice of the finder |\n|---|---|---|---|---|")
     for code in given.sequences:

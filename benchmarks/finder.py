@@ -25,11 +25,11 @@ from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import KIDNEY, MASS
 from lib.imaging.geometry import to_canonical
 from lib.imaging.metrics import dice
-from lib.imaging.volume import read_label, read_volume
+from lib.imaging.volume import Volume, read_label, read_volume
 from lib.loop.retrain import images_on
 from lib.nets.find import Finder
 from lib.nets.grids import label_to_working, to_working
-from lib.nets.networks import load_weights
+from lib.nets.networks import LoadedWeights, load_weights
 from lib.nets.runtime import load_runner
 from lib.nets.windows import class_probabilities
 from lib.registry.models import FINDER
@@ -49,19 +49,30 @@ class Found:
     searched: float
 
 
+class Outline:
+    """The finder's network alone: how well what it sees fits kidneys, masses and cysts together, on its own grid."""
+
+    def __init__(self, weights: LoadedWeights) -> None:
+        self._plan, self._run = weights.plan, load_runner(weights, "cpu")
+
+    def __call__(self, image: Volume, label: Volume) -> float:
+        """Dice of one canonical image and its canonical label."""
+        coarse = to_working(image, self._plan.spacing_mm)
+        organs = class_probabilities(coarse.image, self._run, self._plan, mirrored=False)[0] < 0.5
+        truth = label_to_working(label, self._plan.spacing_mm, (1, 2, 3))[coarse.box] > 0
+        return dice(organs.numpy(), truth.numpy()) or 0.0
+
+
 class Search:
     """A finder, and the network in it."""
 
     def __init__(self, path: Path) -> None:
         weights = load_weights(path)
-        self._plan, self._run, self._find = weights.plan, load_runner(weights, "cpu"), Finder(weights, "cpu")
+        self._outline, self._find = Outline(weights), Finder(weights, "cpu")
 
     def __call__(self, case: LabelledImage, spacing_mm: tuple[float, float, float]) -> Found:
         """Look at one image; ``spacing_mm`` is what its sequence's network sees."""
         image, label = to_canonical(read_volume(case.image)), to_canonical(read_label(case.label))
-        coarse = to_working(image, self._plan.spacing_mm)
-        organs = class_probabilities(coarse.image, self._run, self._plan, mirrored=False)[0] < 0.5
-        truth = label_to_working(label, self._plan.spacing_mm, (1, 2, 3))[coarse.box] > 0
         working = to_working(image, spacing_mm)
         wanted = label_to_working(label, spacing_mm, (1, 2, 3))[working.box].numpy()
         inside = np.zeros(wanted.shape, bool)
@@ -70,7 +81,7 @@ class Search:
             inside[box] = True
         held = [float(inside[wanted == value].mean()) if (wanted == value).any() else None for value in (KIDNEY, MASS)]
         return Found(
-            dice=dice(organs.numpy(), truth.numpy()) or 0.0,
+            dice=self._outline(image, label),
             kidney=held[0],
             mass=held[1],
             boxes=len(boxes),
