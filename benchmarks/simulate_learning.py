@@ -54,6 +54,7 @@ SIZE = Size(matrix=(80, 72, 24), fine_mm=(4.0, 4.0, 5.0))
 PATIENTS = 36
 POOL, BATCH, DRAWS = 24, 3, 2
 RANDOM, FOREGROUND = "random", "foreground"
+STRATEGIES = (*ORDERS, FOREGROUND)
 LOOKING = ("hybrid", "uncertainty", "disagreement")  # strategies that look at proposals
 MARGIN_MM = 15.0  # of the kidney boxes
 SIGMAS = (0.7, 1.5, 3.0)
@@ -89,6 +90,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("cohorts", type=Path, nargs="?", help="folder with one cohort a seed; made where it has none")
     options.add_argument("--seeds", type=int, nargs="+", default=[])
+    options.add_argument("--strategies", nargs="+", default=STRATEGIES, choices=STRATEGIES, help="only these")
     options.add_argument("--json", type=Path, help="write every row here, after each round")
     options.add_argument("--summary", type=Path, nargs="+", help="print the figures of rows that were written")
     options.add_argument("--plot", type=Path, help="with --summary: draw the curves")
@@ -101,19 +103,19 @@ def main() -> None:
         return
     rows = []
     for seed in given.seeds:
-        for row in simulate(seed, cohort(given.cohorts / str(seed), seed)):
+        for row in simulate(seed, cohort(given.cohorts / str(seed), seed), given.strategies):
             rows.append(row)
             if given.json:
                 given.json.write_text(json.dumps(rows))
     print(summary(rows))
 
 
-def simulate(seed: int, everyone: Patients) -> Iterator[dict[str, Any]]:
-    """Every strategy on one split, then all of the pool, drawn from scratch."""
+def simulate(seed: int, everyone: Patients, strategies: Sequence[str] = STRATEGIES) -> Iterator[dict[str, Any]]:
+    """The strategies on one split, then all of the pool, drawn from scratch."""
     mixed = random.Random(seed).sample(sorted(everyone), len(everyone))
     pool = {one: everyone[one] for one in mixed[:POOL]}
     test = {one: everyone[one] for one in mixed[POOL:] if (everyone[one][0].truth.data == MASS).any()}
-    for name, draw in itertools.product([*ORDERS, FOREGROUND], range(DRAWS)):
+    for name, draw in itertools.product(strategies, range(DRAWS)):
         labelled: list[str] = []
         spent, started = 0.0, time.process_time()
         learner: Learner = {}
