@@ -13,6 +13,7 @@ from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
 from lib.infers.waiting import WaitingRoom
 from lib.nets.trainee import FitSettings
+from lib.trainers.adapt import GENTLE
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"
@@ -60,6 +61,7 @@ def train_tasks(settings: Settings, on_change: Callable[[], None] = lambda: None
     budget = {"minutes": None, "epochs": settings.epochs} if settings.epochs else {"minutes": settings.minutes}
     fit = FitSettings(
         **budget,
+        learning_rate=GENTLE,  # a run goes on from the network that serves
         device=settings.device,
         threads=settings.training_threads(),
         processes=settings.processes,
