@@ -88,7 +88,7 @@ clean:
 # every sequence, then one for each from there. About five hours on two cores; a GPU is used when there is one.
 CODES := T1WI T2WI CP NP DP
 MINUTES_T1WI := 89
-MINUTES_T2WI := 144
+MINUTES_T2WI := 126
 MINUTES_CP := 85
 MINUTES_NP := 39
 MINUTES_DP := 32
