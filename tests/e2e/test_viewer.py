@@ -228,7 +228,7 @@ def click_at(page, across: float, down: float) -> None:
 def press(page, key: str) -> None:
     """Press a key and let the panel finish what it does then."""
     page.keyboard.press(key)
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(400)
     page.wait_for_selector("renal-panel:not([aria-busy])")
 
 
