@@ -86,7 +86,7 @@ def main() -> None:
     for code in given.sequences:
         for case in labelled_images(given.cohort, code)[: given.patients]:
             image = read_volume(case.image)
-            truth = to_canonical(read_label(case.label))
+            truth = outline.truth(to_canonical(read_label(case.label)))
             for name, damage in DAMAGES.items():
                 pixels = damage(np.asarray(image.data, np.float32), image.spacing_mm, rng)
                 seen = Volume(data=pixels.astype(np.float32), affine=image.affine)

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
+from torch import Tensor
 
 from benchmarks.trust import phantom_images
 from lib.configs.settings import Settings
@@ -55,12 +56,15 @@ class Outline:
     def __init__(self, weights: LoadedWeights) -> None:
         self._plan, self._run = weights.plan, load_runner(weights, "cpu")
 
-    def __call__(self, image: Volume, label: Volume) -> float:
-        """Dice of one canonical image and its canonical label."""
+    def truth(self, label: Volume) -> Tensor:
+        """What a canonical label says of each voxel of the whole grid, for every image that has this label."""
+        return label_to_working(label, self._plan.spacing_mm, (1, 2, 3)) > 0
+
+    def __call__(self, image: Volume, truth: Tensor) -> float:
+        """Dice of one canonical image with its truth."""
         coarse = to_working(image, self._plan.spacing_mm)
         organs = class_probabilities(coarse.image, self._run, self._plan, mirrored=False)[0] < 0.5
-        truth = label_to_working(label, self._plan.spacing_mm, (1, 2, 3))[coarse.box] > 0
-        return dice(organs.numpy(), truth.numpy()) or 0.0
+        return dice(organs.numpy(), truth[coarse.box].numpy()) or 0.0
 
 
 class Search:
@@ -81,7 +85,7 @@ class Search:
             inside[box] = True
         held = [float(inside[wanted == value].mean()) if (wanted == value).any() else None for value in (KIDNEY, MASS)]
         return Found(
-            dice=self._outline(image, label),
+            dice=self._outline(image, self._outline.truth(label)),
             kidney=held[0],
             mass=held[1],
             boxes=len(boxes),

@@ -188,7 +188,7 @@ def _trainer_class(plan: Plan) -> Any:
             return build_network(plan)
 
         def set_deep_supervision_enabled(self, enabled: bool) -> None:
-            pass
+            """Our network has no such switch, which nnU-Net's trainer would turn."""
 
         def do_split(self) -> tuple[list[str], list[str]]:
             names = sorted(
