@@ -253,14 +253,13 @@ def _validate(run: Trainee, cases: Sequence[ReadyCase]) -> dict[str, float]:
 
 def _report(run: Trainee, epoch: int, losses: Sequence[Tensor], scores: Mapping[str, float]) -> EpochReport:
     progress = max(run.progress(), 1e-6)
-    spent = time.monotonic() - run.first_step
     timed = max(epoch, round(epoch / progress))
     return EpochReport(
         epoch=epoch,
         epochs=run.settings.epochs if run.settings.minutes is None else timed,
         loss=_mean(torch.stack(list(losses)).tolist()) if losses else math.nan,
         dice=scores,
-        eta_s=spent * (1 - progress) / progress,
+        eta_s=run.left_s(),
     )
 
 

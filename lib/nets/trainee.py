@@ -121,9 +121,20 @@ class Trainee:
         """Share of the budget that is used up; 1 ends the run. Every process of the run must ask."""
         if self.settings.minutes is None:
             return self.steps / (self.settings.epochs * self.settings.steps_per_epoch)
-        end = self.started + 60 * self.settings.minutes - _LAST_LOOKS * self.last_validation_s
-        now = time.monotonic()
+        end, now = self._end(self.settings.minutes), time.monotonic()
         return parallel.agreed(1.0 if now >= end else (now - self.first_step) / (end - self.first_step))
+
+    def left_s(self) -> float:
+        """Seconds until the budget is used up: by the clock, or at the pace of the steps so far."""
+        now = time.monotonic()
+        if self.settings.minutes is not None:
+            return max(0.0, self._end(self.settings.minutes) - now)
+        steps = self.settings.epochs * self.settings.steps_per_epoch
+        return (now - self.first_step) * (steps - self.steps) / max(1, self.steps)
+
+    def _end(self, minutes: float) -> float:
+        """When a timed run takes its last step, so that the last validation fits into its minutes."""
+        return self.started + 60 * minutes - _LAST_LOOKS * self.last_validation_s
 
     def step(self, cases: Sequence[ReadyCase]) -> Tensor:
         """One optimiser step on one random batch; its loss, still on the device: nothing here waits for a GPU.
