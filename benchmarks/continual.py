@@ -41,7 +41,7 @@ from lib.loop.label_quality import LabelRule
 from lib.nets.fit import fit
 from lib.nets.networks import Plan, load_weights, save_weights
 from lib.nets.score import score_images
-from lib.nets.trainee import FitSettings
+from lib.nets.trainee import GENTLE, FitSettings
 from lib.phantom.cohort import SMALL_SIZE, Size, make_case
 from lib.registry.audit import AuditLog
 from lib.registry.changes import Registry
@@ -342,7 +342,7 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--tests", type=int, default=10, help="test patients of each vendor")
     options.add_argument("--steps", type=int, default=120, help="of each run; five times as many for the first network")
-    options.add_argument("--learning-rate", type=float, default=FitSettings().learning_rate)
+    options.add_argument("--learning-rate", type=float, default=GENTLE)
     options.add_argument("--start-from", type=Path, help="weights of NP that the first network is made from")
     options.add_argument("--least", type=int, default=8, help="holdout patients that the gate needs")
     given = vars(options.parse_args())

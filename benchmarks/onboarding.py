@@ -29,9 +29,8 @@ from lib.loop.rehearsal import rehearsed
 from lib.nets.fit import FitResult, fit
 from lib.nets.networks import LoadedWeights, Plan, load_weights
 from lib.nets.score import score_images
-from lib.nets.trainee import FitSettings
+from lib.nets.trainee import GENTLE, FitSettings
 from lib.phantom.cohort import FULL_SIZE, SMALL_SIZE, Size, make_case
-from lib.trainers.adapt import GENTLE
 
 SEEN = "GE"
 LABELLED = 10

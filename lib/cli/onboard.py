@@ -290,10 +290,10 @@ def _adapt(
     minutes: float,
     promote: bool,
 ) -> Adapted:
-    from lib.nets.trainee import FitSettings
+    from lib.nets.trainee import GENTLE, FitSettings
     from lib.onboarding.readiness import Adapted
     from lib.onboarding.verdict import by_scanner, recovered, with_labels
-    from lib.trainers.adapt import GENTLE, adapt
+    from lib.trainers.adapt import adapt
 
     fit = FitSettings(minutes=minutes, device=settings.device, learning_rate=GENTLE)
     done = adapt(code, cases, new, settings.registry(), fit, salt=settings.salt, gate=settings.gate, promote=promote)

@@ -12,8 +12,7 @@ from lib.infers.clicks import ClickInfer
 from lib.infers.propose import Proposer
 from lib.infers.sequence import SequenceInfer
 from lib.infers.waiting import WaitingRoom
-from lib.nets.trainee import FitSettings
-from lib.trainers.adapt import GENTLE
+from lib.nets.trainee import GENTLE, FitSettings
 from lib.trainers.sequence import SequenceTrain
 
 AUTO = "segment_auto"

@@ -33,6 +33,8 @@ _LAST_LOOKS = (
     3  # validations that the end of a run takes: the last one, and a mirrored one that tells how far to trust it
 )
 
+GENTLE = 5e-4  # peak learning rate of a network that goes on, a quarter of that from nothing (benchmarks/fine_tune.py)
+
 _ENCODER = ("stem.", "core.input_block.", "core.downsamples.")
 FREEZABLE: Mapping[str, tuple[str, ...]] = {  # name -> how the names of the weights begin that stay as they are
     "": (),

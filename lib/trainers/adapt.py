@@ -20,8 +20,6 @@ from lib.trainers.progress import progress_line
 
 logger = logging.getLogger(__name__)
 
-GENTLE = 5e-4  # peak learning rate of a network that goes on, a quarter of that from nothing (benchmarks/fine_tune.py)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptation:
