@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib.phantom.anatomy import Kidney, Lesion, Point
+from lib.phantom.anatomy import Body, Kidney, Lesion, Point
 from lib.phantom.canvas import Box, Canvas, NoiseKey, as_point, paint_tube, turned
 from lib.phantom.noise import Array
 
+_PERIRENAL = 0.32  # thickness of the fat around a kidney, of its semi-axes, where visceral fat is 1
 
-def paint_kidney(canvas: Canvas, kidney: Kidney, spine_y: float) -> None:
+
+def paint_kidney(canvas: Canvas, kidney: Kidney, body: Body) -> None:
     """Perirenal fat, cortex, pyramids, sinus, and what enters and leaves at the hilum."""
-    box, u, v, w = _kidney_frame(canvas, kidney, 1.25)
+    box, u, v, w = _kidney_frame(canvas, kidney, 1.4)
     fine = canvas.noise(box, NoiseKey.FINE, 7.0)
     radius = np.sqrt(u * u + v * v + w * w)
     shape = radius * (1 + np.float32(0.012) * fine)
-    canvas.paint(box, shape < 1.16 + np.float32(0.04) * fine, "fat")  # perirenal fat keeps other organs away
+    perirenal = np.float32(1 + _PERIRENAL * body.visceral)  # in the lean, liver and spleen touch the kidney
+    canvas.paint(box, shape < perirenal + np.float32(0.04) * fine, "fat")
     canvas.paint(box, shape < 1, "cortex")
     small = min(kidney.radii_mm[:2])
     depth = kidney.cortex_mm / small + np.float32(0.02) * fine
@@ -26,7 +29,7 @@ def paint_kidney(canvas: Canvas, kidney: Kidney, spine_y: float) -> None:
     canvas.paint(box, medulla & (shape < 1 - depth), "medulla")
     hollow = np.square((u - 0.62) / 0.78) + np.square(v / 0.36) + np.square(w / 0.52)
     canvas.paint(box, (hollow < 1 + np.float32(0.2) * fine) & (shape < 1.1), "fat")
-    _paint_hilum(canvas, kidney, spine_y)
+    _paint_hilum(canvas, kidney, body.spine_y)
 
 
 def _kidney_frame(canvas: Canvas, kidney: Kidney, reach: float) -> tuple[Box, Array, Array, Array]:

@@ -68,8 +68,9 @@ def paint_upper_organs(canvas: Canvas, anatomy: Anatomy) -> None:
         11,
         "pancreas",
     )
-    scale = anatomy.spleen_scale
-    box, spleen = ellipsoid(canvas, (-0.76 * wide, middle - 0.3 * deep, 78), (28 * scale, 37 * scale, 47 * scale))
+    scale, lean = anatomy.spleen_scale, 1 - anatomy.body.visceral
+    centre = ((0.14 * lean - 0.76) * wide, middle - 0.3 * deep, 78 - 24 * lean)  # in the lean, beside the left kidney
+    box, spleen = ellipsoid(canvas, centre, (28 * scale, 37 * scale, 47 * scale))
     canvas.paint(box, spleen < 1, "spleen")
     _paint_liver(canvas, anatomy)
     box, bladder = ellipsoid(canvas, (0.42 * wide, middle + 0.42 * deep, 24), (14, 14, 27))

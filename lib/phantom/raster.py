@@ -71,7 +71,7 @@ def rasterise(anatomy: Anatomy, grid: Grid) -> Layers:
     paint_upper_organs(organs, anatomy)
     paint_great_vessels(organs, anatomy)
     for kidney in anatomy.kidneys:
-        paint_kidney(organs, kidney, anatomy.body.spine_y)
+        paint_kidney(organs, kidney, anatomy.body)
     for index, lesion in enumerate(anatomy.lesions):
         paint_lesion(organs, lesion, index)
     texture = smooth_noise(grid, step_mm=6.0, seed=(seed, NoiseKey.TEXTURE))
