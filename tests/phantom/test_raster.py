@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from lib.domain.structures import CYST, KIDNEY, LABEL_VALUES, MASS
 from lib.phantom.anatomy import Anatomy, draw_anatomy
@@ -57,6 +58,17 @@ def test_lesions_have_about_their_described_volume(patient: Anatomy, tissue: Cod
 def test_kidneys_have_the_volume_of_kidneys(patient: Anatomy, tissue: Codes) -> None:
     millilitres = np.count_nonzero(label_table()[tissue] == KIDNEY) * np.prod(COARSE_MM) / 1000
     assert 80 < millilitres / len(patient.kidneys) < 260
+
+
+def test_liver_and_spleen_touch_the_kidneys_of_the_lean_alone(patient: Anatomy) -> None:
+    touching = {}
+    for visceral in (0.05, 1.0):
+        drawn = replace(patient, body=replace(patient.body, visceral=visceral))
+        tissue = compose(rasterise(drawn, fine_grid(drawn, "axial", COARSE_MM)), (0, 0, 0))
+        around = binary_dilation(label_table()[tissue] == KIDNEY)
+        touching[visceral] = {name: np.count_nonzero(around & (tissue == CODES[name])) for name in ("liver", "spleen")}
+    assert touching[1.0] == {"liver": 0, "spleen": 0}
+    assert min(touching[0.05].values()) > 50
 
 
 def test_a_breath_moves_the_kidneys_and_not_the_spine(layers: Layers) -> None:
