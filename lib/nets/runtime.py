@@ -27,6 +27,7 @@ Runner = Callable[[Tensor], Tensor]
 
 _MOST_RECORDED = 8  # shapes: each keeps its memory on the GPU
 _REHEARSALS = 3  # runs before a recording, in which cuDNN chooses its algorithms
+_TRANSLATING = Lock()  # PyTorch traces one network at a time; of two at once, one fails
 
 
 def load_runner(weights: LoadedWeights, device: str = "auto") -> Runner:
@@ -129,7 +130,7 @@ def openvino_runner(network: nn.Module, multiple: tuple[int, int, int], inputs: 
     import openvino  # optional, and slow to import
 
     example = torch.zeros(1, inputs, *(2 * step for step in multiple))
-    with torch.inference_mode(), warnings.catch_warnings():
+    with _TRANSLATING, torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of traced shape checks: the answer is the same for every shape
         model = openvino.convert_model(network, example_input=example)
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}

@@ -40,6 +40,14 @@ def test_several_threads_share_one_network(tiny_weights: LoadedWeights) -> None:
     assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
+def test_several_threads_load_networks_at_once() -> None:
+    pytest.importorskip("openvino")
+    shipped = [load_weights(APP_FOLDER / "model" / "shipped" / f"{name}.safetensors") for name in (*SEQUENCES, FINDER)]
+    with ThreadPoolExecutor(len(shipped)) as pool:
+        runners = list(pool.map(load_runner, shipped))
+    assert all(torch.isfinite(run(torch.zeros(1, 1, *SHAPES[0]))).all() for run in runners)
+
+
 def test_an_answer_stays_as_it_is_when_the_next_one_comes(tiny_weights: LoadedWeights) -> None:
     run = load_runner(tiny_weights, "cpu")
     first = run(torch.ones(1, 1, 32, 32, 16))
