@@ -57,11 +57,12 @@ window.fetch = (address, options) => {
     window.sent.push(JSON.parse(options.body.get('meta')).clicks);
   return ask(address, options);
 };"""
-LOADED = """() => services.segmentationService.getSegmentations()[0].representationData.Labelmap.imageIds.every(
-  id => cornerstone.cache.getImage(cornerstone.cache.getImage(id).referencedImageId))"""
-EXPORT = """() => commandsManager.runCommand(
-  'downloadSegmentation', { segmentationId: services.segmentationService.getSegmentations()[0].segmentationId },
-  'SEGMENTATION')"""
+ACTIVE = "services.segmentationService.getActiveSegmentation(services.viewportGridService.getActiveViewportId())"
+LOAD = f"""() => Promise.all({ACTIVE}.representationData.Labelmap.imageIds.map(
+  id => cornerstone.imageLoader.loadAndCacheImage(cornerstone.cache.getImage(id).referencedImageId)
+)).then(() => {{}})"""
+EXPORT = f"""() => commandsManager.runCommand(
+  'downloadSegmentation', {{ segmentationId: {ACTIVE}.segmentationId }}, 'SEGMENTATION')"""
 BOX = """() => {
   const id = services.viewportGridService.getActiveViewportId();
   const box = services.cornerstoneViewportService.getCornerstoneViewport(id).element.getBoundingClientRect();
@@ -440,7 +441,7 @@ def test_a_seg_that_ohif_writes_by_itself_becomes_the_label(
     image = next_case(page, hospital)
     press(page, "2")
     drawn = draw(page, 0.5, 0.6)
-    page.wait_for_function(LOADED)  # else OHIF refuses to write
+    page.evaluate(LOAD)  # every slice, as by scrolling through them: else OHIF refuses to write
     with page.expect_download() as download:
         page.evaluate(EXPORT)
     download.value.save_as(tmp_path / "seg.dcm")
