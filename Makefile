@@ -89,7 +89,7 @@ clean:
 # is used when there is one, and learns more in the same minutes.
 CODES := T1WI T2WI CP NP DP
 MINUTES_T1WI := 116
-MINUTES_T2WI := 161
+MINUTES_T2WI := 179
 MINUTES_CP := 85
 MINUTES_NP := 39
 MINUTES_DP := 32
