@@ -41,6 +41,8 @@ class Plan:
     """Everything about one image that is decided before the patient is seen.
 
     Attributes:
+        kind: Spoiled gradient echo or fast spin echo.
+        slices: Taken one by one, or as one volume.
         shape: Voxels along (i, j, k); k counts slices.
         affine: Voxel indices to RAS, in mm.
         slice_mm: Thickness of a slice (their distance may be larger).
@@ -57,6 +59,7 @@ class Plan:
     """
 
     kind: Literal["spoiled", "spin_echo"]
+    slices: Literal["2D", "3D"]
     field_t: float
     tr_ms: float
     te_ms: float
@@ -99,6 +102,8 @@ def plan_image(
         UnknownSequenceError: When no row has this code.
     """
     row = get_contrast(sequence)
+    if row.other and rng.random() < row.other[0]:
+        row = row.other[1]
     view: View = "coronal" if rng.random() < row.coronal else "axial"
     shape, affine, slice_mm = _draw_geometry(rng, row, scanner, anatomy, view, matrix)
     fat = _draw_fat(rng, row)
@@ -106,6 +111,7 @@ def plan_image(
     breath = rng.normal(0, BREATH_MM)
     return Plan(
         kind=row.kind,
+        slices=row.acquired,
         field_t=scanner.field_t,
         tr_ms=float(rng.uniform(*row.tr_ms)),
         te_ms=float(rng.uniform(*row.te_ms)),
@@ -159,7 +165,7 @@ def _draw_geometry(
     affine = np.eye(4)
     affine[:3, :3] = direction * spacing
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    gap = float(rng.uniform(0.0, 0.2)) if row.kind == "spin_echo" else 0.0
+    gap = float(rng.uniform(0.0, 0.2)) if row.acquired == "2D" else 0.0
     return shape, affine, float(spacing[2]) * (1 - gap)
 
 

@@ -61,13 +61,17 @@ class Canvas:
         self.layer[box][where] = CODES[tissue]
 
 
-def ellipsoid(canvas: Canvas, centre: Point, radii: Point) -> tuple[Box, Array]:
-    """Box and squared radius (1 on the surface) of an ellipsoid along the patient's axes."""
+def ellipsoid(canvas: Canvas, centre: Point, radii: Point, square: float = 0.0) -> tuple[Box, Array]:
+    """Box and squared radius (1 on the surface) of an ellipsoid along the patient's axes.
+
+    ``square`` 1 makes its axial sections rectangles.
+    """
     box = canvas.box(centre, radii)
     x, y, z = canvas.coordinates(box)
     parts = ((axis - np.float32(c)) / np.float32(r) for axis, c, r in zip((x, y, z), centre, radii, strict=True))
     u, v, w = parts
-    return box, u * u + v * v + w * w
+    u, v = u * u, v * v
+    return box, u + v - np.float32(square) * u * v + w * w
 
 
 def paint_tube(canvas: Canvas, points: list[Point], radius_mm: float, tissue: str) -> None:

@@ -271,7 +271,7 @@ def _sidecar(person: Patient, plan: Plan, sequence: str) -> dict[str, object]:
         "PatientPosition": "HFS",
         "BodyPartExamined": "ABDOMEN",
         "SeriesDescription": _description(person, plan, sequence),
-        "MRAcquisitionType": "3D" if plan.kind == "spoiled" else "2D",
+        "MRAcquisitionType": plan.slices,
         "ScanningSequence": "GR" if plan.kind == "spoiled" else "SE",
         "ImageType": ["ORIGINAL", "PRIMARY", "M"],
         "RepetitionTime": round(plan.tr_ms / 1000, 6),
@@ -292,7 +292,8 @@ def _description(person: Patient, plan: Plan, sequence: str) -> str:
     scanner, names = person.scanner, get_contrast(sequence).names
     choice = plan.seed[0]
     weighting = get_sequence(sequence).weighting.lower()
-    trade = scanner.spoiled if plan.kind == "spoiled" else scanner.spin_echo[choice % len(scanner.spin_echo)]
+    spoiled = scanner.spoiled if plan.slices == "3D" else scanner.two_echoes
+    trade = spoiled if plan.kind == "spoiled" else scanner.spin_echo[choice % len(scanner.spin_echo)]
     view = {"axial": ("Ax", "tra"), "coronal": ("Cor", "cor")}[plan.view][scanner.vendor != "GE"]
     phase = names[choice % len(names)] if names else ""
     fat = {"suppressed": scanner.suppression, "opposed": "opp", "bright": ""}[plan.fat]

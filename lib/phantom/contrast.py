@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -53,9 +53,11 @@ class SequenceContrast:
         opposed: Share of the others with fat against water.
         coronal: Share of coronal images.
         slice_mm: Distance of the slices.
+        acquired: Slice by slice, or as one volume.
         pixel: In-plane size relative to the scanner's.
         uptake_mm: Contrast agent per tissue, in mmol/L (0 where not named).
         names: Words of the series description.
+        other: A second protocol by which sites take the same sequence, and the share of images made by it.
     """
 
     kind: Literal["spoiled", "spin_echo"]
@@ -66,9 +68,11 @@ class SequenceContrast:
     opposed: float = 0.0
     coronal: float = 0.0
     slice_mm: Range = (3.0, 4.0)
+    acquired: Literal["2D", "3D"] = "3D"
     pixel: float = 1.0
     uptake_mm: Mapping[str, float] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    other: tuple[float, SequenceContrast] | None = None
 
 
 _CP = {
@@ -105,8 +109,23 @@ def _spoiled(uptake_mm: Mapping[str, float], *names: str, fat_suppressed: float 
     )
 
 
+# T1 slice by slice with two echoes, as sites do that do not take it as a volume: fat against water in the first and
+# bright in the second, thick slices, and a weighting that differs much between sites (assumed).
+_TWO_ECHOES = SequenceContrast(
+    kind="spoiled",
+    tr_ms=(110, 230),
+    te_ms=(1.2, 4.8),
+    flip_deg=(25, 80),
+    fat_suppressed=0.1,
+    opposed=0.4,
+    coronal=0.35,
+    slice_mm=(4.5, 6.5),
+    acquired="2D",
+    names=("pre",),
+)
+
 CONTRAST: dict[str, SequenceContrast] = {
-    "T1WI": _spoiled({}, "pre", fat_suppressed=0.55),
+    "T1WI": replace(_spoiled({}, "pre", fat_suppressed=0.55), other=(0.45, _TWO_ECHOES)),
     "T2WI": SequenceContrast(
         kind="spin_echo",
         tr_ms=(1400, 4200),
@@ -115,6 +134,7 @@ CONTRAST: dict[str, SequenceContrast] = {
         fat_suppressed=0.5,
         coronal=0.22,
         slice_mm=(4.0, 6.0),
+        acquired="2D",
         pixel=0.92,
     ),
     "CP": _spoiled(_CP, "art", "arterial", "corticomedullary", "30s"),

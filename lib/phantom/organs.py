@@ -15,7 +15,8 @@ from lib.phantom.trunk import cavity_frame
 def paint_bowel(canvas: Canvas, anatomy: Anatomy) -> None:
     """Loops of small bowel as tubes between two noise fields, and the colon as a haustrated pipe."""
     half_width, half_depth, middle = cavity_frame(anatomy)
-    low = np.array([-0.85 * half_width, anatomy.body.spine_y + 32, -400], np.float32)
+    lean = 1 - anatomy.body.visceral
+    low = np.array([-0.85 * half_width, anatomy.body.spine_y + 32 - 16 * lean, -400], np.float32)
     high = np.array([0.85 * half_width, middle + 0.9 * half_depth, 45], np.float32)
     box = box_around(canvas.grid, low, high)
     radius = np.square(canvas.noise(box, NoiseKey.BOWEL_A, 18.0)) + np.square(canvas.noise(box, NoiseKey.BOWEL_B, 18.0))
@@ -29,7 +30,8 @@ def paint_bowel(canvas: Canvas, anatomy: Anatomy) -> None:
     vessels = _around_curves(canvas, box, 17.0) < 0.012
     canvas.paint(box, vessels & (radius > size), "vein")
     for sign in (-1, 1):
-        _paint_colon(canvas, sign, half_width, middle)
+        behind = 6 + 0.35 * lean * half_depth  # in the lean it lies against the kidney, with little fat between
+        _paint_colon(canvas, sign, half_width, middle - behind)
 
 
 def _around_curves(canvas: Canvas, box: Box, step_mm: float) -> Array:
@@ -39,9 +41,9 @@ def _around_curves(canvas: Canvas, box: Box, step_mm: float) -> Array:
     return net
 
 
-def _paint_colon(canvas: Canvas, sign: int, half_width: float, middle: float) -> None:
+def _paint_colon(canvas: Canvas, sign: int, half_width: float, y_mm: float) -> None:
     top = 20.0 if sign > 0 else 55.0
-    centre = (sign * (half_width - 30), middle - 6, top - 130)
+    centre = (sign * (half_width - 30), y_mm, top - 130)
     box = canvas.box(centre, (30, 30, 130))
     x, y, z = canvas.coordinates(box)
     radius = np.hypot(x - np.float32(centre[0]), y - np.float32(centre[1]))
@@ -50,7 +52,8 @@ def _paint_colon(canvas: Canvas, sign: int, half_width: float, middle: float) ->
     fill = canvas.noise(box, NoiseKey.FILL, 9.0) + np.float32(0.06) * (y - np.float32(centre[1]))
     canvas.paint(box, (radius < wall) & (z < top), "bowel_wall")
     canvas.paint(box, inside, "bowel_content")
-    canvas.paint(box, inside & (fill > 0.9), "air")
+    gas = (fill > 0.9) | (canvas.noise(box, NoiseKey.FINE, 5.0) > 1.1)  # above the stool, and between it
+    canvas.paint(box, inside & gas, "air")
 
 
 def paint_upper_organs(canvas: Canvas, anatomy: Anatomy) -> None:
@@ -80,8 +83,10 @@ def paint_upper_organs(canvas: Canvas, anatomy: Anatomy) -> None:
 
 def _paint_liver(canvas: Canvas, anatomy: Anatomy) -> None:
     wide, deep, middle = cavity_frame(anatomy)
-    scale = anatomy.liver_scale
-    right = ellipsoid(canvas, (0.5 * wide, middle + 0.06 * deep, 72), (0.6 * wide * scale, 0.92 * deep, 82 * scale))
+    scale, lean = anatomy.liver_scale, 1 - anatomy.body.visceral
+    # In the lean the right lobe fills the flank, down beside the kidney.
+    centre, tall = (0.5 * wide, middle + 0.06 * deep, 72 - 30 * lean), 82 * scale + 28 * lean
+    right = ellipsoid(canvas, centre, (0.6 * wide * scale, 0.92 * deep, tall), square=0.8 * lean)
     left = ellipsoid(canvas, (-0.05 * wide, middle + 0.5 * deep, 92), (0.5 * wide * scale, 0.42 * deep, 44 * scale))
     for box, radius in (right, left):
         inside = radius < 1

@@ -29,6 +29,7 @@ class ScannerSpec:
         acquired: Fraction of k-space acquired along the phase-encoding axis.
         taper: Width of the k-space filter; 0 leaves the ringing.
         spoiled: Trade name of its three-dimensional spoiled gradient echo.
+        two_echoes: Trade name of its spoiled gradient echo of single slices.
         spin_echo: Trade names of its fast spin echoes.
         suppression: Trade name of its fat suppression.
     """
@@ -46,6 +47,7 @@ class ScannerSpec:
     acquired: Range
     taper: float
     spoiled: str
+    two_echoes: str
     spin_echo: tuple[str, ...]
     suppression: str
 
@@ -63,7 +65,8 @@ def _ge(model: str, field_t: float, snr: Range) -> ScannerSpec:
     return ScannerSpec(
         vendor="GE", manufacturer="GE MEDICAL SYSTEMS", model=model, field_t=field_t, pixel_mm=(1.35, 1.6), snr=snr,
         level=(900, 2400), fat_left=(0.04, 0.12), fat_failure=(0.0, 0.5), shading=0.10 if field_t < 2 else 0.17,
-        acquired=(0.65, 0.85), taper=0.25, spoiled="LAVA", spin_echo=("SSFSE", "FRFSE"), suppression="FatSat",
+        acquired=(0.65, 0.85), taper=0.25,
+        spoiled="LAVA", two_echoes="FSPGR", spin_echo=("SSFSE", "FRFSE"), suppression="FatSat",
     )  # fmt: skip
 
 
@@ -71,7 +74,8 @@ def _siemens(model: str, field_t: float, snr: Range) -> ScannerSpec:
     return ScannerSpec(
         vendor="Siemens", manufacturer="SIEMENS", model=model, field_t=field_t, pixel_mm=(1.2, 1.5), snr=snr,
         level=(90, 260), fat_left=(0.03, 0.08), fat_failure=(0.0, 0.35), shading=0.11 if field_t < 2 else 0.19,
-        acquired=(0.7, 0.95), taper=0.12, spoiled="vibe", spin_echo=("haste", "tse"), suppression="fs",
+        acquired=(0.7, 0.95), taper=0.12,
+        spoiled="vibe", two_echoes="fl2d", spin_echo=("haste", "tse"), suppression="fs",
     )  # fmt: skip
 
 
@@ -79,7 +83,8 @@ def _philips(model: str, field_t: float, snr: Range) -> ScannerSpec:
     return ScannerSpec(
         vendor="Philips", manufacturer="Philips Medical Systems", model=model, field_t=field_t, pixel_mm=(1.2, 1.55),
         snr=snr, level=(200, 700), fat_left=(0.02, 0.07), fat_failure=(0.0, 0.3), shading=0.09 if field_t < 2 else 0.15,
-        acquired=(0.75, 1.0), taper=0.1, spoiled="mDIXON", spin_echo=("SSh_TSE", "T2W_TSE"), suppression="SPAIR",
+        acquired=(0.75, 1.0), taper=0.1,
+        spoiled="mDIXON", two_echoes="FFE", spin_echo=("SSh_TSE", "T2W_TSE"), suppression="SPAIR",
     )  # fmt: skip
 
 
@@ -98,22 +103,26 @@ SCANNERS: dict[str, ScannerSpec] = {
         ScannerSpec(
             vendor="Canon", manufacturer="CANON_MEC", model="Vantage Orian", field_t=1.5, pixel_mm=(1.3, 1.7),
             snr=(13, 24), level=(2200, 4200), fat_left=(0.06, 0.18), fat_failure=(0.1, 0.6), shading=0.12,
-            acquired=(0.7, 0.9), taper=0.3, spoiled="Quick3D", spin_echo=("FASE", "FSE"), suppression="SPAIR",
+            acquired=(0.7, 0.9), taper=0.3,
+            spoiled="Quick3D", two_echoes="FE", spin_echo=("FASE", "FSE"), suppression="SPAIR",
         ),
         ScannerSpec(
             vendor="Canon", manufacturer="TOSHIBA", model="Titan3T", field_t=3.0, pixel_mm=(1.3, 1.7),
             snr=(15, 26), level=(1800, 3600), fat_left=(0.06, 0.2), fat_failure=(0.1, 0.6), shading=0.18,
-            acquired=(0.7, 0.9), taper=0.3, spoiled="Quick3D", spin_echo=("FASE", "FSE"), suppression="EFS",
+            acquired=(0.7, 0.9), taper=0.3,
+            spoiled="Quick3D", two_echoes="FE", spin_echo=("FASE", "FSE"), suppression="EFS",
         ),
         ScannerSpec(
             vendor="UIH", manufacturer="UIH", model="uMR 570", field_t=1.5, pixel_mm=(1.3, 1.6),
             snr=(13, 22), level=(350, 900), fat_left=(0.04, 0.12), fat_failure=(0.0, 0.45), shading=0.11,
-            acquired=(0.7, 0.9), taper=0.2, spoiled="quick3d", spin_echo=("ssfse", "fse_arms"), suppression="fs",
+            acquired=(0.7, 0.9), taper=0.2,
+            spoiled="quick3d", two_echoes="gre", spin_echo=("ssfse", "fse_arms"), suppression="fs",
         ),
         ScannerSpec(
             vendor="UIH", manufacturer="UIH", model="uMR 790", field_t=3.0, pixel_mm=(1.2, 1.5),
             snr=(20, 34), level=(400, 1100), fat_left=(0.03, 0.1), fat_failure=(0.0, 0.4), shading=0.16,
-            acquired=(0.75, 0.95), taper=0.15, spoiled="wfi_quick3d", spin_echo=("ssfse", "fse_arms"),
+            acquired=(0.75, 0.95), taper=0.15,
+            spoiled="wfi_quick3d", two_echoes="gre", spin_echo=("ssfse", "fse_arms"),
             suppression="wfi",
         ),
     )

@@ -80,6 +80,22 @@ def test_plans_cover_both_kidneys_at_clinical_voxels(model: str, code: str) -> N
         assert np.all(index < made.shape)
 
 
+def test_t1_is_taken_as_a_volume_or_slice_by_slice_and_every_other_sequence_one_way() -> None:
+    def ways(code: str) -> set[tuple[str, bool]]:
+        drawn = (np.random.default_rng(seed) for seed in range(20))
+        plans = [plan_image(rng, sequence=code, scanner=SCANNERS["Aera"], anatomy=ANATOMY) for rng in drawn]
+        return {(made.slices, made.tr_ms > 50) for made in plans}
+
+    volume, slices = ("3D", False), ("2D", True)
+    assert {code: ways(code) for code in SEQUENCES} == {
+        "T1WI": {volume, slices},
+        "T2WI": {slices},
+        "CP": {volume},
+        "NP": {volume},
+        "DP": {volume},
+    }
+
+
 def test_scanners_are_of_known_vendors_in_their_headers_too() -> None:
     assert {row.vendor for row in SCANNERS.values()} == set(VENDORS)
     assert all(vendor_of(row.manufacturer) == row.vendor for row in SCANNERS.values())

@@ -82,6 +82,12 @@ def test_sidecar_tells_seconds_and_contrast_agent() -> None:
     assert 0.002 < float(str(after["RepetitionTime"])) < 0.01
 
 
+def test_a_series_of_single_slices_has_their_name_and_type() -> None:
+    sidecars = [make_case(0, number, "T1WI", vendors=["Siemens"], size=SMALL_SIZE).sidecar for number in range(8)]
+    names = {str(one["MRAcquisitionType"]): str(one["SeriesDescription"]).split()[1] for one in sidecars}
+    assert names == {"2D": "fl2d", "3D": "vibe"}
+
+
 def test_clinical_columns_describe_the_largest_mass() -> None:
     number = next(n for n in range(50) if len(make_patient(0, n).anatomy.masses) > 1)
     largest = max(make_patient(0, number).anatomy.masses, key=lambda mass: mass.size_mm)
