@@ -104,7 +104,7 @@ def _spoiled(uptake_mm: Mapping[str, float], *names: str, fat_suppressed: float 
         fat_suppressed=fat_suppressed,
         opposed=0.35,
         uptake_mm=uptake_mm,
-        coronal=0.12,
+        coronal=0.1,
         names=names,
     )
 
@@ -125,7 +125,7 @@ _TWO_ECHOES = SequenceContrast(
 )
 
 CONTRAST: dict[str, SequenceContrast] = {
-    "T1WI": replace(_spoiled({}, "pre", fat_suppressed=0.55), coronal=0.1, other=(0.45, _TWO_ECHOES)),
+    "T1WI": replace(_spoiled({}, "pre", fat_suppressed=0.55), other=(0.45, _TWO_ECHOES)),
     "T2WI": SequenceContrast(
         kind="spin_echo",
         tr_ms=(1400, 4200),
