@@ -10,13 +10,12 @@ centre of the predicted mass lies in the true one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
 from lib.domain.criteria import Criterion
 from lib.domain.sequences import SEQUENCES
-from lib.evaluation.figures import Proportion, Summary
+from lib.evaluation.figures import SubgroupLevel, Summary
 from lib.evaluation.report import REPORT_FILE, Report, read_report
 
 CRITERIA = get_args(Criterion)
@@ -48,18 +47,23 @@ def by_group(report: Report) -> str:
 
 def by_level(report: Report, factor: str, unit: str) -> str:
     """Markdown, a row per sequence and a column per level: how many were found by each criterion, and the median DSC."""
-    rows = {one.sequence: one for one in report.subgroups if (one.factor, one.unit) == (factor, unit)}
-    names = [level.level for level in rows[next(iter(SEQUENCES))].levels]
+    rows = {
+        one.sequence: {level.level: level for level in one.levels}
+        for one in report.subgroups
+        if (one.factor, one.unit) == (factor, unit) and one.sequence in SEQUENCES
+    }
+    names = list(dict.fromkeys(name for levels in rows.values() for name in levels))
     lines = ["| sequence | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for code in SEQUENCES:
-        cells = [f"{_found(level.detection)}; {_number(level.dice.median)}" for level in rows[code].levels]
-        lines.append(f"| {code} | " + " | ".join(cells) + " |")
+    for code, levels in rows.items():
+        lines.append(f"| {code} | " + " | ".join(_cell(levels.get(name)) for name in names) + " |")
     return "\n".join(lines)
 
 
-def _found(detection: Mapping[Criterion, Proportion]) -> str:
-    counts = " / ".join(str(detection[criterion].count) for criterion in CRITERIA)
-    return f"{counts} of {detection[CRITERIA[0]].total}"
+def _cell(level: SubgroupLevel | None) -> str:
+    if level is None:
+        return "-"
+    counts = " / ".join(str(level.detection[criterion].count) for criterion in CRITERIA)
+    return f"{counts} of {level.detection[CRITERIA[0]].total}; {_number(level.dice.median)}"
 
 
 def _spread(summary: Summary) -> str:
