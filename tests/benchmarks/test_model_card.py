@@ -32,8 +32,6 @@ def test_levels_are_columns_and_hold_their_own_figures(report: Report, unit: str
     head, _, *rows = cells(by_level(report, "size", unit))
     scored = {one.sequence for one in report.subgroups}
     assert [row[0] for row in rows] == [code for code in SEQUENCES if code in scored]
-        {one.sequence for one in report.subgroups} & set(SEQUENCES), key=list(SEQUENCES).index
-    )
     (size,) = (one for one in report.subgroups if (one.factor, one.unit, one.sequence) == ("size", unit, "NP"))
     level = size.levels[2]
     cell = next(row for row in rows if row[0] == "NP")[head.index(level.level)]
