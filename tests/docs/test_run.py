@@ -146,7 +146,7 @@ class Reader:
         assert (code, line) == (2 if wrong else 0, line), printed.err
         assert not wrong or wrong[0] in printed.err
         if opposed := re.search(r"^(S\w+) .* opp ", printed.out, re.MULTILINE):
-            self._known["S720d4ba59f77"] = opposed[1]
+            self._known["Sd549e2bb95ff"] = opposed[1]
 
     def _curl(self, line: str, shown: str) -> None:
         server: Server = self._request.getfixturevalue("server")
