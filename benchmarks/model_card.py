@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
-from lib.domain.criteria import Criterion
+from lib.domain.criteria import CRITERIA
 from lib.domain.sequences import SEQUENCES
 from lib.evaluation.figures import SubgroupLevel, Summary
 from lib.evaluation.report import REPORT_FILE, Report, read_report
-
-CRITERIA = get_args(Criterion)
+from lib.evaluation.results import MASS_REGION
 
 
 def main() -> None:
@@ -36,7 +34,7 @@ def by_group(report: Report) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in report.results:
-        region = next(one for one in row.regions if one.region == "mass")
+        region = next(one for one in row.regions if one.region == MASS_REGION)
         found = " / ".join(str(one.masses.count) for one in row.detection)
         false = " / ".join(_number(one.per_scan.value) for one in row.detection)
         lines.append(

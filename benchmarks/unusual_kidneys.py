@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -27,12 +27,14 @@ import numpy as np
 from lib.configs.settings import Settings
 from lib.domain.sequences import SEQUENCES
 from lib.domain.structures import BACKGROUND
+from lib.imaging.lesions import voxel_ml
 from lib.imaging.metrics import score_case
 from lib.imaging.overlay import save_overlay
 from lib.imaging.volume import Volume, write_bytes
 from lib.infers.propose import Proposer
 from lib.phantom.acquisition import acquire, plan_image
 from lib.phantom.anatomy import Anatomy, Kidney, Point, Side
+from lib.phantom.canvas import as_point
 from lib.phantom.cohort import Patient, make_patient
 from lib.phantom.contrast import CONTRAST
 from lib.phantom.raster import fine_grid, rasterise
@@ -84,18 +86,13 @@ def _moved(anatomy: Anatomy, to: Point) -> Anatomy:
     """The one kidney of an anatomy, with its lesions, elsewhere."""
     (kidney,) = anatomy.kidneys
     by = np.subtract(to, kidney.centre_ras)
-    lesions = (replace(lesion, centre_ras=_point(by + lesion.centre_ras)) for lesion in anatomy.lesions)
+    lesions = (replace(lesion, centre_ras=as_point(by + lesion.centre_ras)) for lesion in anatomy.lesions)
     return replace(anatomy, kidneys=(replace(kidney, centre_ras=to),), lesions=tuple(lesions))
 
 
 def _shrunken(kidney: Kidney) -> Kidney:
-    radii = _point(np.array(kidney.radii_mm) / 2)
+    radii = as_point(np.array(kidney.radii_mm) / 2)
     return replace(kidney, state="atrophic", radii_mm=radii, bend_mm=kidney.bend_mm / 2, cortex_mm=kidney.cortex_mm / 2)
-
-
-def _point(values: np.ndarray) -> Point:
-    x, y, z = (float(value) for value in values)
-    return x, y, z
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +103,7 @@ class Row:
     boxes: int
     everywhere: bool
     outlined: int
-    kidney_ml: float
+    proposed_ml: float
     mass_found: bool | None
     false_masses: int
 
@@ -121,25 +118,24 @@ def take(patient: Patient, anatomy: Anatomy, code: str) -> tuple[Volume, Volume]
     return acquire(layers, plan, sequence=code, relaxation=patient.relaxation)
 
 
-def look(proposer: Proposer, patient: Patient, kind: str, code: str, picture: Path | None) -> Row:
-    """Propose for one image, and score it."""
+def look(proposer: Proposer, patient: Patient, kind: str, code: str, pictures: Path | None) -> Row:
+    """Propose for one image, and score it; an overlay goes into the folder of pictures, when there is one."""
     anatomy = KINDS[kind](patient.anatomy)
     image, reference = take(patient, anatomy, code)
     proposal = proposer.propose(image, requested=code)
     label, truth = (np.asarray(volume.data, np.uint8) for volume in (proposal.label, reference))
-    if picture:
-        save_overlay(image, proposal.label, picture, f"{kind} {code}")
+    if pictures:
+        save_overlay(image, proposal.label, pictures / f"{kind}_{code}.png", f"{kind} {code}")
     score = score_case(patient.patient_id, label, truth)
     nearest = _nearest(reference, anatomy) if anatomy.kidneys else np.zeros(0, int)
     hit = (label != BACKGROUND)[truth != BACKGROUND]
     shares = [float(hit[nearest == index].mean()) for index in range(len(anatomy.kidneys)) if (nearest == index).any()]
-    voxel_ml = abs(np.linalg.det(image.affine[:3, :3])) / 1000
     return Row(
         kidneys=len(shares),
         boxes=proposal.kidneys,
         everywhere=proposal.everywhere,
         outlined=sum(share >= OUTLINED for share in shares),
-        kidney_ml=round(float((label != BACKGROUND).sum() * voxel_ml), 1),
+        proposed_ml=int((label != BACKGROUND).sum()) * voxel_ml(image.affine[:3, :3]),
         mass_found=score.found,
         false_masses=score.false_positives,
     )
@@ -165,26 +161,20 @@ def main() -> None:
         CONTRAST[code] = replace(CONTRAST[code], coronal=1.0, other=None)
     numbers = (number for number in range(1000) if _is_ordinary(make_patient(SEED, number).anatomy))
     patients = [make_patient(SEED, next(numbers)) for _ in range(given.patients)]
-    found: dict[str, dict[str, list[Row]]] = {}
+    found: dict[str, dict[str, dict[str, float | int]]] = {}
     for code in given.sequences:
         for kind in KINDS:
-            pictures = [given.pictures / f"{kind}_{code}.png" if given.pictures else None] + [None] * len(patients)
             rows = [
-                look(proposer, patient, kind, code, picture)
-                for patient, picture in zip(patients, pictures, strict=False)
+                look(proposer, patient, kind, code, given.pictures if patient is patients[0] else None)
+                for patient in patients
             ]
-            found.setdefault(code, {})[kind] = rows
+            found.setdefault(code, {})[kind] = figures(rows)
             print(line(code, kind, rows), flush=True)
-    write_bytes(json.dumps(summed(found), indent=1).encode(), given.out)
+    write_bytes(json.dumps(found, indent=1).encode(), given.out)
 
 
 def _is_ordinary(anatomy: Anatomy) -> bool:
     return [kidney.state for kidney in anatomy.kidneys] == ["normal", "normal"]
-
-
-def summed(found: Mapping[str, Mapping[str, Sequence[Row]]]) -> dict[str, dict[str, dict[str, float | int]]]:
-    """Sums and means per sequence and kind."""
-    return {code: {kind: figures(rows) for kind, rows in kinds.items()} for code, kinds in found.items()}
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float | int]:
@@ -196,7 +186,7 @@ def figures(rows: Sequence[Row]) -> dict[str, float | int]:
         "boxes": fmean(row.boxes for row in rows),
         "kidneys": sum(row.kidneys for row in rows),
         "outlined": sum(row.outlined for row in rows),
-        "proposed_ml": fmean(row.kidney_ml for row in rows),
+        "proposed_ml": fmean(row.proposed_ml for row in rows),
         "with_mass": len(masses),
         "mass_found": sum(masses),
         "false_masses": fmean(row.false_masses for row in rows),

@@ -111,7 +111,7 @@ def plan_image(
     breath = rng.normal(0, BREATH_MM)
     return Plan(
         kind=row.kind,
-        slices=row.acquired,
+        slices=row.slices,
         field_t=scanner.field_t,
         tr_ms=float(rng.uniform(*row.tr_ms)),
         te_ms=float(rng.uniform(*row.te_ms)),
@@ -165,7 +165,7 @@ def _draw_geometry(
     affine = np.eye(4)
     affine[:3, :3] = direction * spacing
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    gap = float(rng.uniform(0.0, 0.2)) if row.acquired == "2D" else 0.0
+    gap = float(rng.uniform(0.0, 0.2)) if row.slices == "2D" else 0.0
     return shape, affine, float(spacing[2]) * (1 - gap)
 
 

@@ -58,6 +58,11 @@ class Body:
     visceral: float
     arms: bool
 
+    @property
+    def lean(self) -> float:
+        """How little room there is between the organs, 0 to 1."""
+        return 1 - self.visceral
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kidney:

@@ -61,17 +61,19 @@ class Canvas:
         self.layer[box][where] = CODES[tissue]
 
 
-def ellipsoid(canvas: Canvas, centre: Point, radii: Point, square: float = 0.0) -> tuple[Box, Array]:
-    """Box and squared radius (1 on the surface) of an ellipsoid along the patient's axes.
+def squircle(x: Array, y: Array, half: tuple[float, float], middle: float, square: float) -> Array:
+    """Below 1 inside a rounded box around x = 0, y = middle; ``square`` 0 is an ellipse, 1 a rectangle."""
+    u, v = np.square(x / np.float32(half[0])), np.square((y - np.float32(middle)) / np.float32(half[1]))
+    inside: Array = u + v - np.float32(square) * u * v
+    return inside
 
-    ``square`` 1 makes its axial sections rectangles.
-    """
+
+def ellipsoid(canvas: Canvas, centre: Point, radii: Point, square: float = 0.0) -> tuple[Box, Array]:
+    """Box and squared radius (1 on the surface) of an ellipsoid along the patient's axes; ``square`` as in squircle."""
     box = canvas.box(centre, radii)
     x, y, z = canvas.coordinates(box)
-    parts = ((axis - np.float32(c)) / np.float32(r) for axis, c, r in zip((x, y, z), centre, radii, strict=True))
-    u, v, w = parts
-    u, v = u * u, v * v
-    return box, u + v - np.float32(square) * u * v + w * w
+    section = squircle(x - np.float32(centre[0]), y, radii[:2], centre[1], square)
+    return box, section + np.square((z - np.float32(centre[2])) / np.float32(radii[2]))
 
 
 def paint_tube(canvas: Canvas, points: list[Point], radius_mm: float, tissue: str) -> None:

@@ -53,7 +53,7 @@ class SequenceContrast:
         opposed: Share of the others with fat against water.
         coronal: Share of coronal images.
         slice_mm: Distance of the slices.
-        acquired: Slice by slice, or as one volume.
+        slices: Taken one by one, or as one volume.
         pixel: In-plane size relative to the scanner's.
         uptake_mm: Contrast agent per tissue, in mmol/L (0 where not named).
         names: Words of the series description.
@@ -68,7 +68,7 @@ class SequenceContrast:
     opposed: float = 0.0
     coronal: float = 0.0
     slice_mm: Range = (3.0, 4.0)
-    acquired: Literal["2D", "3D"] = "3D"
+    slices: Literal["2D", "3D"] = "3D"
     pixel: float = 1.0
     uptake_mm: Mapping[str, float] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ _TWO_ECHOES = SequenceContrast(
     opposed=0.4,
     coronal=0.35,
     slice_mm=(4.5, 6.5),
-    acquired="2D",
+    slices="2D",
     names=("pre",),
 )
 
@@ -134,7 +134,7 @@ CONTRAST: dict[str, SequenceContrast] = {
         fat_suppressed=0.5,
         coronal=0.22,
         slice_mm=(4.0, 6.0),
-        acquired="2D",
+        slices="2D",
         pixel=0.92,
     ),
     "CP": _spoiled(_CP, "art", "arterial", "corticomedullary", "30s"),

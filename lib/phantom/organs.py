@@ -15,7 +15,7 @@ from lib.phantom.trunk import cavity_frame
 def paint_bowel(canvas: Canvas, anatomy: Anatomy) -> None:
     """Loops of small bowel as tubes between two noise fields, and the colon as a haustrated pipe."""
     half_width, half_depth, middle = cavity_frame(anatomy)
-    lean = 1 - anatomy.body.visceral
+    lean = anatomy.body.lean
     low = np.array([-0.85 * half_width, anatomy.body.spine_y + 32 - 16 * lean, -400], np.float32)
     high = np.array([0.85 * half_width, middle + 0.9 * half_depth, 45], np.float32)
     box = box_around(canvas.grid, low, high)
@@ -71,7 +71,7 @@ def paint_upper_organs(canvas: Canvas, anatomy: Anatomy) -> None:
         11,
         "pancreas",
     )
-    scale, lean = anatomy.spleen_scale, 1 - anatomy.body.visceral
+    scale, lean = anatomy.spleen_scale, anatomy.body.lean
     centre = ((0.14 * lean - 0.76) * wide, middle - 0.3 * deep, 78 - 24 * lean)  # in the lean, beside the left kidney
     box, spleen = ellipsoid(canvas, centre, (28 * scale, 37 * scale, 47 * scale))
     canvas.paint(box, spleen < 1, "spleen")
@@ -83,7 +83,7 @@ def paint_upper_organs(canvas: Canvas, anatomy: Anatomy) -> None:
 
 def _paint_liver(canvas: Canvas, anatomy: Anatomy) -> None:
     wide, deep, middle = cavity_frame(anatomy)
-    scale, lean = anatomy.liver_scale, 1 - anatomy.body.visceral
+    scale, lean = anatomy.liver_scale, anatomy.body.lean
     # In the lean the right lobe fills the flank, down beside the kidney.
     centre, tall = (0.5 * wide, middle + 0.06 * deep, 72 - 30 * lean), 82 * scale + 28 * lean
     right = ellipsoid(canvas, centre, (0.6 * wide * scale, 0.92 * deep, tall), square=0.8 * lean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lib.phantom.anatomy import Anatomy
-from lib.phantom.canvas import Box, Canvas, Mask, NoiseKey
+from lib.phantom.canvas import Box, Canvas, Mask, NoiseKey, squircle
 from lib.phantom.noise import Array
 from lib.phantom.tissues import CODES
 
@@ -16,13 +16,6 @@ def cavity_frame(anatomy: Anatomy) -> tuple[float, float, float]:
     side, front, _ = body.fat_mm
     top, bottom = body.half_depth_mm - front - body.wall_mm, body.spine_y - 27
     return body.half_width_mm - side - body.wall_mm - 3, (top - bottom) / 2, (top + bottom) / 2
-
-
-def squircle(x: Array, y: Array, half: tuple[float, float], middle: float, square: float) -> Array:
-    """Below 1 inside a rounded box; ``square`` 0 is an ellipse, 1 a rectangle."""
-    u, v = np.square(x / np.float32(half[0])), np.square((y - np.float32(middle)) / np.float32(half[1]))
-    inside: Array = u + v - np.float32(square) * u * v
-    return inside
 
 
 def paint_trunk(canvas: Canvas, anatomy: Anatomy) -> Mask:

@@ -53,6 +53,6 @@ def test_no_kidneys_and_nothing_on_them(anatomy: Anatomy) -> None:
 
 
 def test_the_table_counts_kidneys_and_masses() -> None:
-    good = Row(kidneys=2, boxes=2, everywhere=False, outlined=2, kidney_ml=300, mass_found=True, false_masses=0)
-    poor = Row(kidneys=2, boxes=1, everywhere=True, outlined=1, kidney_ml=100, mass_found=False, false_masses=3)
+    good = Row(kidneys=2, boxes=2, everywhere=False, outlined=2, proposed_ml=300, mass_found=True, false_masses=0)
+    poor = Row(kidneys=2, boxes=1, everywhere=True, outlined=1, proposed_ml=100, mass_found=False, false_masses=3)
     assert line("NP", "pelvic", [good, poor]) == "| NP | pelvic | 1.5 | 1 of 2 | 3 of 4 | 200 | 1 of 2 | 1.5 |"
