@@ -1,15 +1,9 @@
-"""What is proposed for kidneys that no network learned from: none, one, one in the pelvis, a transplant.
+"""What is proposed where kidneys are not two in their usual places: none, one, one in the pelvis, a transplant.
 
     python -m benchmarks.unusual_kidneys --patients 8 --sequences T2WI NP --out unusual.json
 
-The patients are phantoms of a seed of their own, imaged coronally so that the pelvis is seen too, each in every kind:
-
-both        as they are, and both kidneys where they belong
-single      the left one is missing, with what grew on it
-pelvic      the left one lies in front of the sacrum, with what grows on it
-transplant  both have shrunk to half their length, and a third lies in the right iliac fossa, with what grew on the right one
-none        neither is there: whatever is proposed is wrong
-
+The patients are phantoms of a seed of their own, imaged coronally so that the pelvis is seen too, each with both kidneys
+in place and in every way of lib/phantom/unusual.py. Where there is no kidney, whatever is proposed is wrong.
 A kidney counts as outlined when at least half of its voxels, masses and cysts on it included, are proposed as any structure.
 """
 
@@ -33,66 +27,15 @@ from lib.imaging.overlay import save_overlay
 from lib.imaging.volume import Volume, write_bytes
 from lib.infers.propose import Proposer
 from lib.phantom.acquisition import acquire, plan_image
-from lib.phantom.anatomy import Anatomy, Kidney, Point, Side
-from lib.phantom.canvas import as_point
+from lib.phantom.anatomy import Anatomy
 from lib.phantom.cohort import Patient, make_patient
 from lib.phantom.contrast import CONTRAST
 from lib.phantom.raster import fine_grid, rasterise
+from lib.phantom.unusual import UNUSUAL
 
 SEED = 900_003
 OUTLINED = 0.5
-
-
-def both(anatomy: Anatomy) -> Anatomy:
-    """As drawn."""
-    return anatomy
-
-
-def single(anatomy: Anatomy) -> Anatomy:
-    """Without the left kidney."""
-    return _keeping(anatomy, "right")
-
-
-def pelvic(anatomy: Anatomy) -> Anatomy:
-    """The left kidney in front of the sacrum."""
-    moved = _moved(_keeping(anatomy, "left"), (-22.0, anatomy.body.spine_y + 52, -125.0))
-    right = _keeping(anatomy, "right")
-    return replace(anatomy, kidneys=right.kidneys + moved.kidneys, lesions=right.lesions + moved.lesions)
-
-
-def transplant(anatomy: Anatomy) -> Anatomy:
-    """A third kidney in the right iliac fossa."""
-    moved = _moved(_keeping(anatomy, "right"), (68.0, anatomy.body.spine_y + 62, -118.0))
-    return replace(anatomy, kidneys=(*map(_shrunken, anatomy.kidneys), *moved.kidneys), lesions=moved.lesions)
-
-
-def none(anatomy: Anatomy) -> Anatomy:
-    """Without kidneys."""
-    return replace(anatomy, kidneys=(), lesions=())
-
-
-KINDS: dict[str, Callable[[Anatomy], Anatomy]] = {row.__name__: row for row in (both, single, pelvic, transplant, none)}
-
-
-def _keeping(anatomy: Anatomy, side: Side) -> Anatomy:
-    return replace(
-        anatomy,
-        kidneys=tuple(kidney for kidney in anatomy.kidneys if kidney.side == side),
-        lesions=tuple(lesion for lesion in anatomy.lesions if lesion.side == side),
-    )
-
-
-def _moved(anatomy: Anatomy, to: Point) -> Anatomy:
-    """The one kidney of an anatomy, with its lesions, elsewhere."""
-    (kidney,) = anatomy.kidneys
-    by = np.subtract(to, kidney.centre_ras)
-    lesions = (replace(lesion, centre_ras=as_point(by + lesion.centre_ras)) for lesion in anatomy.lesions)
-    return replace(anatomy, kidneys=(replace(kidney, centre_ras=to),), lesions=tuple(lesions))
-
-
-def _shrunken(kidney: Kidney) -> Kidney:
-    radii = as_point(np.array(kidney.radii_mm) / 2)
-    return replace(kidney, state="atrophic", radii_mm=radii, bend_mm=kidney.bend_mm / 2, cortex_mm=kidney.cortex_mm / 2)
+KINDS: dict[str, Callable[[Anatomy], Anatomy]] = {"both": lambda anatomy: anatomy, **UNUSUAL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,10 @@ def phantom(
     patients: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    unusual: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of patients with kidneys missing, in the pelvis or transplanted."),
+    ] = 0.0,
     dicom: Annotated[bool, typer.Option("--dicom", help="DICOM series without labels, in one process.")] = False,
     json_: JsonFlag = False,
 ) -> None:
@@ -29,7 +33,7 @@ def phantom(
     start = time.monotonic()
     made = {"out": str(out), "patients": patients}
     if dicom:
-        counted = {"files": generate_dicom(out, patients=patients, seed=seed)}
+        counted = {"files": generate_dicom(out, patients=patients, seed=seed, unusual=unusual)}
     else:
-        counted = {"images": len(generate_cohort(out, patients=patients, seed=seed, workers=workers))}
+        counted = {"images": len(generate_cohort(out, patients=patients, seed=seed, unusual=unusual, workers=workers))}
     report({**made, **counted, "seconds": round(time.monotonic() - start, 1)}, as_json=json_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -28,6 +29,7 @@ BREATH_MM = (0.8, 1.5, 4.5)  # how far a breath-hold differs from the next: stan
 _LARGEST = 32000
 _FAILED_SUPPRESSION = 0.01  # share of images in which fat suppression fails everywhere
 _OBLIQUE = 0.3
+_USUALLY_APART_MM = 60.0  # from one kidney's centre to the other's along the body, at most
 # Storage orders: the sign of the patient axis that each voxel axis follows.
 _STORAGE: dict[View, tuple[tuple[int, int, int], ...]] = {
     "axial": ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (-1, -1, -1)),
@@ -152,9 +154,11 @@ def _draw_geometry(
     pixel = float(rng.uniform(*scanner.pixel_mm)) * row.pixel
     distance = float(rng.uniform(*row.slice_mm))
     wide = 2 * body.half_width_mm * float(rng.uniform(1.0, 1.12))
-    middle_z = float(np.mean([kidney.centre_ras[2] for kidney in anatomy.kidneys])) + float(rng.normal(0, 5))
+    heights = [kidney.centre_ras[2] for kidney in anatomy.kidneys] or [0.0]
+    middle_z = (min(heights) + max(heights)) / 2 + float(rng.normal(0, 5))
     if view == "axial":
-        fov = (wide, 2 * body.half_depth_mm * float(rng.uniform(1.02, 1.2)), float(rng.uniform(188, 225)))
+        deep = 2 * body.half_depth_mm * float(rng.uniform(1.02, 1.2))
+        fov = (wide, deep, float(rng.uniform(188, 225)) + _taller(heights))
         centre = np.array([rng.normal(0, 4), rng.normal(0, 4), middle_z])
     else:
         fov = (wide * float(rng.uniform(1.0, 1.15)), float(rng.uniform(340, 392)), float(rng.uniform(120, 165)))
@@ -167,6 +171,12 @@ def _draw_geometry(
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     gap = float(rng.uniform(0.0, 0.2)) if row.slices == "2D" else 0.0
     return shape, affine, float(spacing[2]) * (1 - gap)
+
+
+def _taller(heights: Sequence[float]) -> float:
+    """How much taller an axial stack has to be where a kidney lies in the pelvis, in mm."""
+    apart = max(heights) - min(heights)
+    return apart - 40.0 if apart > _USUALLY_APART_MM else 0.0
 
 
 def _draw_direction(rng: Generator, view: View) -> Affine:

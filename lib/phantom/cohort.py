@@ -27,9 +27,10 @@ from lib.phantom.anatomy import Anatomy, Point, draw_anatomy
 from lib.phantom.contrast import Relaxation, draw_relaxation, get_contrast
 from lib.phantom.raster import FINE_MM, Layers, fine_grid, rasterise
 from lib.phantom.scanners import CentreSpec, ScannerSpec, draw_scanner
+from lib.phantom.unusual import draw_unusual
 
 # Streams of random numbers of one patient; the stream of an image is derived from its sequence code.
-_ANATOMY, _SCANNER, _TISSUE = range(3)
+_ANATOMY, _SCANNER, _TISSUE, _UNUSUAL = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +78,26 @@ class _Recipe:
     seed: int
     vendors: tuple[str, ...] | None
     size: Size
+    unusual: float
 
 
-def make_patient(seed: int, patient: int, *, vendors: Sequence[str] | None = None) -> Patient:
+def make_patient(seed: int, patient: int, *, vendors: Sequence[str] | None = None, unusual: float = 0.0) -> Patient:
     """Draw a patient and the scanner they go to; takes no time, since nothing is rasterised.
+
+    Args:
+        seed: Of the cohort.
+        patient: Number of the patient, from 0.
+        vendors: Only scanners of these; None for the mix of the table.
+        unusual: Share of patients with no kidney, one, one in the pelvis or a transplant; the others do not change.
 
     Raises:
         BadCohortError: When no scanner is from these vendors.
     """
     centre, scanner = draw_scanner(_stream(seed, patient, _SCANNER), None if vendors is None else tuple(vendors))
+    anatomy = draw_anatomy(_stream(seed, patient, _ANATOMY))
     return Patient(
         patient_id=f"P{patient:04d}",
-        anatomy=draw_anatomy(_stream(seed, patient, _ANATOMY)),
+        anatomy=draw_unusual(_stream(seed, patient, _UNUSUAL), anatomy, unusual),
         centre=centre,
         scanner=scanner,
         relaxation=draw_relaxation(_stream(seed, patient, _TISSUE), scanner.field_t),
@@ -102,6 +111,7 @@ def make_case(
     *,
     vendors: Sequence[str] | None = None,
     size: Size = FULL_SIZE,
+    unusual: float = 0.0,
 ) -> Case:
     """Make one image with its label.
 
@@ -111,21 +121,22 @@ def make_case(
         sequence: Code in SEQUENCES that has a row of contrast.
         vendors: Only scanners of these; None for the mix of the table.
         size: FULL_SIZE, or SMALL_SIZE for quick tests.
+        unusual: As for ``make_patient``.
 
     Raises:
         UnknownSequenceError: When a table has no row with this code.
         BadCohortError: When no scanner is from these vendors.
     """
-    return _make_case(_recipe(seed, vendors, size), patient, sequence)
+    return _make_case(_recipe(seed, vendors, size, unusual), patient, sequence)
 
 
-def _recipe(seed: int, vendors: Sequence[str] | None, size: Size) -> _Recipe:
-    return _Recipe(seed=seed, vendors=None if vendors is None else tuple(vendors), size=size)
+def _recipe(seed: int, vendors: Sequence[str] | None, size: Size, unusual: float) -> _Recipe:
+    return _Recipe(seed=seed, vendors=None if vendors is None else tuple(vendors), size=size, unusual=unusual)
 
 
 def _make_case(recipe: _Recipe, patient: int, sequence: str) -> Case:
     get_sequence(sequence)
-    person = make_patient(recipe.seed, patient, vendors=recipe.vendors)
+    person = make_patient(recipe.seed, patient, vendors=recipe.vendors, unusual=recipe.unusual)
     plan = plan_image(
         _stream(recipe.seed, patient, zlib.crc32(sequence.encode())),
         sequence=sequence,
@@ -133,7 +144,7 @@ def _make_case(recipe: _Recipe, patient: int, sequence: str) -> Case:
         anatomy=person.anatomy,
         matrix=recipe.size.matrix,
     )
-    layers = _layers(recipe.seed, patient, plan.view, recipe.size.fine_mm)
+    layers = _layers(person.anatomy, plan.view, recipe.size.fine_mm)
     image, label = acquire(layers, plan, sequence=sequence, relaxation=person.relaxation)
     return Case(
         image=image,
@@ -151,6 +162,7 @@ def generate_cohort(
     sequences: Sequence[str] | None = None,
     vendors: Sequence[str] | None = None,
     size: Size = FULL_SIZE,
+    unusual: float = 0.0,
     workers: int = 1,
     on_patient: Callable[[int], None] | None = None,
 ) -> list[CaseRecord]:
@@ -163,6 +175,7 @@ def generate_cohort(
         sequences: Codes to write; every one of SEQUENCES by default. The choice changes no image.
         vendors: Only scanners of these; None for the mix of the table.
         size: FULL_SIZE, or SMALL_SIZE for quick tests.
+        unusual: As for ``make_patient``.
         workers: Processes to share the patients between; the number changes no image.
         on_patient: Called with the number of patients written so far.
 
@@ -174,8 +187,8 @@ def generate_cohort(
         UnknownSequenceError: When a table has no row with one of the codes.
     """
     codes = tuple(SEQUENCES if sequences is None else sequences)
-    recipe = _recipe(seed, vendors, size)
-    _check(out, patients, workers, codes)
+    recipe = _recipe(seed, vendors, size, unusual)
+    _check(out, patients, workers, codes, unusual)
     make_patient(seed, 0, vendors=vendors)  # refuses unknown vendors before anything is written
     (out / "labels" / "final").mkdir(parents=True)
     rows: list[CaseRecord] = []
@@ -187,12 +200,15 @@ def generate_cohort(
     return rows
 
 
-def _check(out: Path, patients: int, workers: int, codes: tuple[str, ...]) -> None:
+def _check(out: Path, patients: int, workers: int, codes: tuple[str, ...], unusual: float) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = "the folder for the phantoms is not empty; expected a new or an empty folder"
         raise BadCohortError(msg)
     if patients < 1 or workers < 1 or not codes:
         msg = f"{patients} patients, {len(codes)} sequences, {workers} workers; expected at least one of each"
+        raise BadCohortError(msg)
+    if not 0 <= unusual <= 1:
+        msg = f"a share of {unusual:g} of the patients has unusual kidneys; expected a number from 0 to 1"
         raise BadCohortError(msg)
     for code in codes:
         get_sequence(code)
@@ -223,9 +239,8 @@ def _write_patient(out: Path, recipe: _Recipe, patient: int, codes: tuple[str, .
 
 
 @lru_cache(maxsize=2)
-def _layers(seed: int, patient: int, view: View, fine_mm: Point) -> Layers:
+def _layers(anatomy: Anatomy, view: View, fine_mm: Point) -> Layers:
     """Rasterise once per view: most patients have five axial images."""
-    anatomy = draw_anatomy(_stream(seed, patient, _ANATOMY))
     return rasterise(anatomy, fine_grid(anatomy, view, fine_mm))
 
 

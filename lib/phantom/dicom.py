@@ -105,6 +105,7 @@ def generate_dicom(
     sequences: Sequence[str] | None = None,
     vendors: Sequence[str] | None = None,
     size: Size = FULL_SIZE,
+    unusual: float = 0.0,
     on_patient: Callable[[int], None] | None = None,
 ) -> int:
     """Write examinations as ``<out>/<number>/S<series>/IM*.dcm``: a localiser and one series a sequence.
@@ -116,6 +117,7 @@ def generate_dicom(
         sequences: Codes to write; every one of SEQUENCES by default.
         vendors: Only scanners of these; None for the mix of the table.
         size: FULL_SIZE, or SMALL_SIZE for quick tests.
+        unusual: As for ``make_patient``.
         on_patient: Called with the number of patients written so far.
 
     Returns:
@@ -130,7 +132,10 @@ def generate_dicom(
         raise BadCohortError(msg)
     files = 0
     for patient in range(patients):
-        cases = [make_case(seed, patient, code, vendors=vendors, size=size) for code in sequences or SEQUENCES]
+        cases = [
+            make_case(seed, patient, code, vendors=vendors, size=size, unusual=unusual)
+            for code in sequences or SEQUENCES
+        ]
         identity = make_identity(seed, patient, cases[0])
         folder = out / f"{patient:04d}"
         files += len(save_series(localiser_datasets(cases[0], identity), folder / f"S{_LOCALISER:02d}"))

@@ -20,6 +20,7 @@ FINE_MM = (1.25, 1.25, 2.0)
 # Lowest and highest point of the raster, in mm: an axial stack needs the kidneys, a coronal slab the whole trunk.
 SPAN_MM: dict[str, tuple[float, float]] = {"axial": (-146.0, 152.0), "coronal": (-206.0, 206.0)}
 _ARM_ROOM_MM = 95.0
+_BELOW_MM = 80.0  # from the centre of a kidney to the lowest point of what is drawn, where it lies in the pelvis
 _WARP = ((42.0, 3.2), (15.0, 0.9))  # (step of the control points, standard deviation of the displacement) in mm
 
 
@@ -52,7 +53,9 @@ def fine_grid(anatomy: Anatomy, view: Literal["axial", "coronal"], fine_mm: Poin
     body = anatomy.body
     wide = body.half_width_mm + (_ARM_ROOM_MM if body.arms else 8)
     deep = body.half_depth_mm + 8
-    spans = ((-wide, wide), (-deep, deep), SPAN_MM[view])
+    low, high = SPAN_MM[view]
+    lowest = min((kidney.centre_ras[2] for kidney in anatomy.kidneys), default=0.0) - _BELOW_MM
+    spans = ((-wide, wide), (-deep, deep), (min(low, lowest), high))
     x, y, z = (
         np.arange(math.floor(low / step), math.ceil(high / step) + 1).astype(np.float32) * np.float32(step)
         for (low, high), step in zip(spans, fine_mm, strict=True)

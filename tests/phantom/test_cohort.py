@@ -106,7 +106,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path: Path) ->
 def test_an_interrupted_run_leaves_no_table_and_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(seed: int, patient: int, *, vendors: object = None) -> cohort.Patient:
+    def interrupted(seed: int, patient: int, **_asked: object) -> cohort.Patient:
         if patient == 1:
             raise KeyboardInterrupt
         return make_patient(seed, patient)
