@@ -216,7 +216,7 @@ def test_a_killed_run_leaves_the_champion_and_is_marked_failed_with_its_last_wor
 
 
 def wait_for_an_epoch(server: Server, seconds: float = 240) -> None:
-    """Until the run that was started has noted one; the newest run is the one before until its process is up."""
+    """Until the run that was started has noted one."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         run = requests.get(f"{server.url}/train/", timeout=30).json().get("run") or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lib.domain.errors import BadRequestError
 from lib.domain.sequences import SEQUENCES
 from lib.loop.decisions import read_decisions
 from lib.loop.requests import ask
+from lib.registry.runs import Run
 from lib.web.door import TheDoor, TheUser
 from lib.web.parameters import only
 
@@ -51,7 +53,7 @@ def status(door: TheDoor, all: bool = False, check_if_running: bool = False) -> 
     """Read how the training goes: the task, and under ``run`` its epochs so far, the seconds left, how it ended."""
     task = train.status(all, check_if_running)
     latest = None if all else door.app.settings.runs().latest()
-    return _shown({**task, "run": latest.to_json()} if latest else task)
+    return _shown({**task, "run": latest.to_json()} if latest and not _is_earlier(latest, task) else task)
 
 
 def runs(door: TheDoor) -> JSONResponse:
@@ -133,6 +135,12 @@ def _options(params: dict[str, Any] | None, model: str) -> dict[str, Any]:
         msg = f"the options are {type(own).__name__}; expected a JSON object"
         raise BadRequestError(msg)
     return only(own, TRAIN_OPTIONS)
+
+
+def _is_earlier(run: Run, task: dict[str, Any]) -> bool:
+    """Whether the newest run is the one before, because the process of the task that is going has noted none yet."""
+    started = datetime.fromisoformat(task["start_ts"]).astimezone()  # the framework writes local time, whole seconds
+    return "end_ts" not in task and datetime.fromisoformat(run.began) < started
 
 
 def _in_background(run_sync: bool) -> None:
