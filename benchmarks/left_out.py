@@ -1,9 +1,10 @@
 """What randomised images buy on vendors that were left out of training: the same network and steps, with and without.
 
-    python -m benchmarks.left_out COHORT --sequence T2WI --epochs 100 --out left_out.json
+    python -m benchmarks.left_out COHORT --sequence T2WI --epochs 100 --out FILE
 
 Trains on the GE images of the cohort's training patients alone, chooses by the GE images of its validation patients,
-and scores the validation patients of every vendor; those of the others were never seen in any way.
+and scores the validation patients of every vendor; those of the others were never seen in any way. The weights of an arm
+stay beside FILE, so that they can be scored again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lib.loop.retrain import images_on
 from lib.nets.augment import RANDOMISED, STANDARD
 from lib.nets.find import load_finder
 from lib.nets.fit import fit
-from lib.nets.networks import LoadedWeights, load_weights
+from lib.nets.networks import LoadedWeights, load_weights, save_weights
 from lib.nets.score import score_images
 from lib.nets.trainee import FitSettings
 from lib.registry.models import FINDER
@@ -71,6 +72,7 @@ def trial(
     )
     find = load_finder(Settings.from_conf({}).models().find(FINDER), settings.device)
     weights = LoadedWeights(state=dict(result.state), plan=result.plan, notes={})
+    save_weights(out.with_name(f"{out.stem}_{arm}.safetensors"), weights.state, weights.plan, weights.notes)
     scores = score_images(weights, validation, settings.device, find=find)
     vendors = sorted({score.vendor for score in scores})
     groups = {SEEN: [SEEN], "left out": [vendor for vendor in vendors if vendor != SEEN]}
@@ -79,8 +81,8 @@ def trial(
 
 
 def summary(scores: Sequence[CaseScore]) -> dict[str, float | int | None]:
-    """Images with a mass, and medians and shares over them."""
-    masses = [dice for score in scores if (dice := score.dice["mass"]) is not None]
+    """Of masses over the images that hold one, of kidneys and false masses over all."""
+    masses = [score.dice["mass"] or 0.0 for score in scores if score.found is not None]
     kidneys = [dice for score in scores if (dice := score.dice["kidney"]) is not None]
     found = [score.found for score in scores if score.found is not None]
     return {
