@@ -195,7 +195,8 @@ def look(images: Sequence[LabelledImage], code: str, given: argparse.Namespace) 
     """Let the network that ships look at images; what was kept of an earlier look is read."""
     models = Settings.from_conf({}).models()
     weights = load_weights(models.shipped_file(code))
-    made_by = _state_sha256(weights)[:8]
+    finder = models.find(FINDER)
+    made_by = _state_sha256(weights, *([load_weights(finder)] if finder else ()))[:8]
     run, find = None, None
     for image in images:
         kept = given.kept / f"{image.image_id}-{file_sha256(image.label)[:8]}-{made_by}.npz"
@@ -203,7 +204,7 @@ def look(images: Sequence[LabelledImage], code: str, given: argparse.Namespace) 
             if given.only_kept:
                 continue
             run = run or load_runner(weights, given.device)
-            find = find or load_finder(models.find(FINDER), given.device)
+            find = find or load_finder(finder, given.device)
             _keep(_sample(image, weights, run, find), kept)
         yield Looked(image=image, code=code, sample=_read(kept, image, weights))
 
@@ -228,11 +229,12 @@ def _read(path: Path, image: LabelledImage, weights: LoadedWeights) -> Sample:
     return Sample(**found, drawn=image.drawn, structures=weights.plan.structures, kidneys=kidneys, voxel_ml=voxel_ml)
 
 
-def _state_sha256(weights: LoadedWeights) -> str:
-    """Of the tensors alone: writing notes into the file changes nothing that was kept."""
+def _state_sha256(*networks: LoadedWeights) -> str:
+    """Of the tensors alone: writing notes into a file changes nothing that was kept."""
     digest = hashlib.sha256()
-    for name in sorted(weights.state):
-        digest.update(name.encode() + weights.state[name].numpy().tobytes())
+    for weights in networks:
+        for name in sorted(weights.state):
+            digest.update(name.encode() + weights.state[name].numpy().tobytes())
     return digest.hexdigest()
 
 
