@@ -106,6 +106,7 @@ def test_the_phantom_command_writes_dicom_that_import_takes(
 ) -> None:
     made: dict[str, object] = {}
     monkeypatch.setattr("lib.phantom.dicom.generate_dicom", lambda out, **options: made.update(out=out, **options) or 7)
-    monkeypatch.setattr("sys.argv", ["main.py", "phantom", str(tmp_path / "p"), "--dicom", "--patients", "2", "--json"])
+    asked = ["--dicom", "--patients", "2", "--unusual", "0.25", "--json"]
+    monkeypatch.setattr("sys.argv", ["main.py", "phantom", str(tmp_path / "p"), *asked])
     assert app.run() == 0
-    assert made == {"out": tmp_path / "p", "patients": 2, "seed": 0}
+    assert made == {"out": tmp_path / "p", "patients": 2, "seed": 0, "unusual": 0.25}
