@@ -82,9 +82,10 @@ def trial(
 
 def summary(scores: Sequence[CaseScore]) -> dict[str, float | int | None]:
     """Of masses over the images that hold one, of kidneys and false masses over all."""
-    masses = [score.dice["mass"] or 0.0 for score in scores if score.found is not None]
+    holding = [score for score in scores if score.found is not None]
+    masses = [score.dice["mass"] or 0.0 for score in holding]
     kidneys = [dice for score in scores if (dice := score.dice["kidney"]) is not None]
-    found = [score.found for score in scores if score.found is not None]
+    found = [bool(score.found) for score in holding]
     return {
         "images": len(masses),
         "median_mass_dsc": round(median(masses), 4) if masses else None,

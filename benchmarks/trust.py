@@ -195,8 +195,9 @@ def look(images: Sequence[LabelledImage], code: str, given: argparse.Namespace) 
     """Let the network that ships look at images; what was kept of an earlier look is read."""
     models = Settings.from_conf({}).models()
     weights = load_weights(models.shipped_file(code))
-    finder = models.find(FINDER)
-    made_by = _state_sha256(weights, *([load_weights(finder)] if finder else ()))[:8]
+    path = models.find(FINDER)
+    finder = load_weights(path) if path else None
+    made_by = _state_sha256(*filter(None, (weights, finder)))[:8]
     run, find = None, None
     for image in images:
         kept = given.kept / f"{image.image_id}-{file_sha256(image.label)[:8]}-{made_by}.npz"
@@ -204,7 +205,7 @@ def look(images: Sequence[LabelledImage], code: str, given: argparse.Namespace) 
             if given.only_kept:
                 continue
             run = run or load_runner(weights, given.device)
-            find = find or load_finder(finder, given.device)
+            find = find or (Finder(finder, given.device) if finder else None)
             _keep(_sample(image, weights, run, find), kept)
         yield Looked(image=image, code=code, sample=_read(kept, image, weights))
 

@@ -30,6 +30,7 @@ _LARGEST = 32000
 _FAILED_SUPPRESSION = 0.01  # share of images in which fat suppression fails everywhere
 _OBLIQUE = 0.3
 _USUALLY_APART_MM = 60.0  # from one kidney's centre to the other's along the body, at most
+_POLES_MM = 20.0  # beyond that, so that its lower pole is in the image
 # Storage orders: the sign of the patient axis that each voxel axis follows.
 _STORAGE: dict[View, tuple[tuple[int, int, int], ...]] = {
     "axial": ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (-1, -1, -1)),
@@ -176,7 +177,7 @@ def _draw_geometry(
 def _taller(heights: Sequence[float]) -> float:
     """How much taller an axial stack has to be where a kidney lies in the pelvis, in mm."""
     apart = max(heights) - min(heights)
-    return apart - 40.0 if apart > _USUALLY_APART_MM else 0.0
+    return apart - _USUALLY_APART_MM + _POLES_MM if apart > _USUALLY_APART_MM else 0.0
 
 
 def _draw_direction(rng: Generator, view: View) -> Affine:

@@ -91,7 +91,7 @@ def make_patient(seed: int, patient: int, *, vendors: Sequence[str] | None = Non
         unusual: Share of patients with no kidney, one, one in the pelvis or a transplant; the others do not change.
 
     Raises:
-        BadCohortError: When no scanner is from these vendors.
+        BadCohortError: When no scanner is from these vendors, or the share is not between 0 and 1.
     """
     centre, scanner = draw_scanner(_stream(seed, patient, _SCANNER), None if vendors is None else tuple(vendors))
     anatomy = draw_anatomy(_stream(seed, patient, _ANATOMY))
@@ -188,8 +188,8 @@ def generate_cohort(
     """
     codes = tuple(SEQUENCES if sequences is None else sequences)
     recipe = _recipe(seed, vendors, size, unusual)
-    _check(out, patients, workers, codes, unusual)
-    make_patient(seed, 0, vendors=vendors)  # refuses unknown vendors before anything is written
+    _check(out, patients, workers, codes)
+    make_patient(seed, 0, vendors=vendors, unusual=unusual)  # refuses what it cannot draw before anything is written
     (out / "labels" / "final").mkdir(parents=True)
     rows: list[CaseRecord] = []
     for done, written in enumerate(_written(out, patients, recipe, codes, workers), start=1):
@@ -200,15 +200,12 @@ def generate_cohort(
     return rows
 
 
-def _check(out: Path, patients: int, workers: int, codes: tuple[str, ...], unusual: float) -> None:
+def _check(out: Path, patients: int, workers: int, codes: tuple[str, ...]) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = "the folder for the phantoms is not empty; expected a new or an empty folder"
         raise BadCohortError(msg)
     if patients < 1 or workers < 1 or not codes:
         msg = f"{patients} patients, {len(codes)} sequences, {workers} workers; expected at least one of each"
-        raise BadCohortError(msg)
-    if not 0 <= unusual <= 1:
-        msg = f"a share of {unusual:g} of the patients has unusual kidneys; expected a number from 0 to 1"
         raise BadCohortError(msg)
     for code in codes:
         get_sequence(code)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
+from lib.domain.errors import BadCohortError
 from lib.phantom.anatomy import Anatomy, Kidney, Point, Side
 from lib.phantom.canvas import as_point
 
@@ -46,7 +47,13 @@ def draw_unusual(rng: Generator, anatomy: Anatomy, share: float) -> Anatomy:
         rng: Of this decision alone.
         anatomy: An ordinary patient; one with fewer than two kidneys stays as they are.
         share: Of the patients to change, 0 to 1.
+
+    Raises:
+        BadCohortError: When the share is none.
     """
+    if not 0 <= share <= 1:
+        msg = f"a share of {share:g} of the patients has unusual kidneys; expected a number from 0 to 1"
+        raise BadCohortError(msg)
     chance, kind = rng.random(), int(rng.integers(len(_KINDS)))
     if chance >= share or len(anatomy.kidneys) < 2:
         return anatomy

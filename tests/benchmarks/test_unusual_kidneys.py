@@ -1,6 +1,12 @@
 """The table of what is proposed for unusual kidneys."""
 
-from benchmarks.unusual_kidneys import Row, line
+from benchmarks.unusual_kidneys import KINDS, SEED, Row, line
+from lib.phantom.cohort import make_patient
+
+
+def test_both_in_place_are_as_drawn() -> None:
+    anatomy = make_patient(SEED, 0).anatomy
+    assert KINDS["both"](anatomy) == anatomy
 
 
 def test_the_table_counts_kidneys_and_masses() -> None:
